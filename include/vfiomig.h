@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Umbrella header of libvfiomig. */
+#ifndef VFIOMIG_H
+#define VFIOMIG_H
+
+#include <vfiomig/context.h>
+#include <vfiomig/device.h>
+#include <vfiomig/iommu.h>
+#include <vfiomig/lend.h>
+#include <vfiomig/migration.h>
+#include <vfiomig/stream.h>
+#include <vfiomig/transfer.h>
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Lending and borrowing devices over a unix socket: whoever holds a device open keeps its state alive. */
+#ifndef VFIOMIG_LEND_H
+#define VFIOMIG_LEND_H
+
+#include <vfiomig/device.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vfm_lender;
+struct vfm_borrow;
+
+/**
+ * vfm_lender_open() - offer devices on a unix socket
+ * @path: socket path (created 0600, removed at close), or "@NAME" for the abstract namespace
+ *
+ * Peers of another uid are turned away (SO_PEERCRED); one borrower at a time. Serves only inside vfm_lender_dispatch().
+ * Return: 0, -EADDRINUSE (a live socket is there), -EEXIST (something else is), or errno. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_lender_open(struct vfm_context *ctx, const char *path, struct vfm_lender **ret_lender,
+					   struct vfm_error *ret_error);
+VFM_API void vfm_lender_close(struct vfm_lender *lender);
+
+/* Add a device to what is lent, with all that adoption needs; it must outlive the lender. Not while borrowed: -EBUSY. */
+VFM_API VFM_MUST_CHECK int vfm_lender_add(struct vfm_lender *lender, struct vfm_device *dev,
+					  struct vfm_error *ret_error);
+
+/* Descriptors to poll for reading before vfm_lender_dispatch(); returns how many of @room (2 suffice) were written. */
+VFM_API size_t vfm_lender_fds(const struct vfm_lender *lender, int *fds, size_t room);
+
+enum vfm_lend_event {
+	VFM_LEND_NONE = 0,
+	VFM_LEND_BORROWED = 1, /* a borrower has the descriptors */
+	VFM_LEND_RETURNED = 2, /* it said it is done; ask the devices for their state */
+	VFM_LEND_DIED = 3,     /* it went without a word; ask the devices for their state */
+	VFM_LEND_REFUSED = 4,  /* a peer was turned away: other uid, busy, or not speaking the protocol */
+};
+
+struct vfm_lend_info {
+	uint32_t size;
+	uint32_t event; /* enum vfm_lend_event */
+	int32_t pid;
+	uint32_t uid;
+};
+
+/**
+ * vfm_lender_dispatch() - serve what is pending, never blocking; one event a call
+ *
+ * Interrupt eventfds that a borrower armed and returned become the device's (vfm_device_irq_eventfd()).
+ * Return: 0 (ret_info->event may be VFM_LEND_NONE), or -errno. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_lender_dispatch(struct vfm_lender *lender, struct vfm_lend_info *ret_info,
+					       struct vfm_error *ret_error);
+
+/**
+ * vfm_borrow_open() - fetch the devices a holder lends
+ *
+ * Return: 0, -ENOENT or -ECONNREFUSED (nobody lends there), -EBUSY (lent already), -EPERM, -EPROTO. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_borrow_open(struct vfm_context *ctx, const char *path, struct vfm_borrow **ret_borrow,
+					   struct vfm_error *ret_error);
+VFM_API size_t vfm_borrow_count(const struct vfm_borrow *borrow);
+
+/* Device @index, adopted; borrowed until vfm_borrow_close(). NULL when out of range. */
+VFM_API struct vfm_device *vfm_borrow_device(struct vfm_borrow *borrow, size_t index);
+
+/* Say that the work is done (with eventfds armed meanwhile), close the descriptors; NULL is fine. */
+VFM_API void vfm_borrow_close(struct vfm_borrow *borrow);
+
+/**
+ * vfm_device_describe() - one line that adopts this device in a process that inherits its descriptors
+ * @buf: room for VFM_DESCRIPTION_MAX bytes
+ *
+ * Form: "fd:5,iommufd=6,ioas=1,devid=2,pt=3,name=0000:01:00.0,irq=1:0:7" (irq=INDEX:VECTOR:FD, repeated).
+ * Return: length without NUL, or -ENOSPC. Since: 0.1
+ */
+#define VFM_DESCRIPTION_MAX 4096u
+VFM_API VFM_MUST_CHECK int vfm_device_describe(const struct vfm_device *dev, char *buf, size_t room);
+
+/**
+ * vfm_device_adopt_described() - the inverse, in the process that inherited the descriptors
+ *
+ * "fd:N" alone is enough for migration. Descriptors are duplicated.
+ * Return: 0, -EINVAL (the message shows where), -EBADF. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_adopt_described(struct vfm_context *ctx, const char *description,
+						      struct vfm_device **ret_dev, struct vfm_error *ret_error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Endpoints (libvfiomig-net): the named places a stream goes to or comes from. */
+#ifndef VFIOMIG_TRANSPORT_H
+#define VFIOMIG_TRANSPORT_H
+
+#include <vfiomig/stream.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vfm_endpoint;
+
+enum vfm_endpoint_flag {
+	VFM_ENDPOINT_READ = 1,   /* a stream will be read from it */
+	VFM_ENDPOINT_WRITE = 2,  /* a stream will be written to it */
+	VFM_ENDPOINT_LISTEN = 4, /* sockets: wait for the peer instead of calling it */
+	VFM_ENDPOINT_FORCE = 8,  /* files: replace an existing one */
+	VFM_ENDPOINT_DUPLEX = 16, /* fd: the descriptor is a two-way channel to a peer that answers */
+	VFM_ENDPOINT_BACKGROUND_BIND = 32, /* LISTEN: bind now, accept at first use: the address is known before the peer */
+};
+
+/**
+ * struct vfm_endpoint_opts
+ * @flags: enum vfm_endpoint_flag, exactly one of READ and WRITE
+ * @timeout_ms: for connecting, accepting and each wait for the peer; 0: for ever
+ * @cancel: may be NULL; makes every wait end with -ECANCELED
+ */
+struct vfm_endpoint_opts {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t timeout_ms;
+	uint32_t reserved;
+	struct vfm_cancel *cancel;
+};
+
+/**
+ * vfm_endpoint_open() - open "file:PATH", a path, "-", "fd:N", "unix:PATH", "unix:@NAME" or "tcp:HOST:PORT"
+ *
+ * tcp: HOST may be "[v6]"; PORT 0 when listening lets the kernel choose, see vfm_endpoint_address(). Only regular or
+ * absent files are replaced: written as an O_EXCL temporary (0600) in the same directory, renamed at commit; other
+ * kinds of file are opened in place. Name resolution blocks.
+ *
+ * Return: 0, -EINVAL (syntax), -EEXIST (file exists, no FORCE), -EISDIR, -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT,
+ * -ECANCELED, -ENOTTY (binary to or from a terminal), or errno. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_endpoint_open(struct vfm_context *ctx, const char *spec,
+					     const struct vfm_endpoint_opts *opts, struct vfm_endpoint **ret_endpoint,
+					     struct vfm_error *ret_error);
+
+/* The channel, borrowed until close. Its read side is set for duplex endpoints opened for WRITE, and vice versa. */
+VFM_API const struct vfm_io *vfm_endpoint_io(struct vfm_endpoint *endpoint);
+VFM_API bool vfm_endpoint_is_duplex(const struct vfm_endpoint *endpoint);
+
+/* Where a listening socket listens, as a spec a peer can use: "tcp:0.0.0.0:45123". Borrowed until close. */
+VFM_API const char *vfm_endpoint_address(const struct vfm_endpoint *endpoint);
+
+/**
+ * vfm_endpoint_commit() - what was written is complete: sync, rename into place, sync the directory; shut a socket's
+ * write side
+ *
+ * Return: 0 or -errno; after a failure the old file is untouched or, if only the last directory sync failed, replaced
+ * (the message says so). Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_endpoint_commit(struct vfm_endpoint *endpoint, struct vfm_error *ret_error);
+
+/* Close; a file that was not committed leaves no trace. NULL is fine. */
+VFM_API void vfm_endpoint_close(struct vfm_endpoint *endpoint);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VFIO user API, our own definitions of the part we use: numbers, layouts and flags of linux/vfio.h up to 7.1. The
+ * build host's headers may be older than iommufd (Debian 12: 6.1), so they are never included.
+ * tests/unit/test_uapi.c compares every value here with the reference table.
+ */
+#ifndef VFIOMIG_UAPI_VFIO_H
+#define VFIOMIG_UAPI_VFIO_H
+
+#include <stdint.h>
+
+/* ioctl codes carry neither size nor direction: type ';' and a number */
+#define VFIO_IOCTL(n) (0x3b00u + 100u + (n))
+
+#define VFIO_DEVICE_GET_INFO VFIO_IOCTL(7u)
+#define VFIO_DEVICE_GET_REGION_INFO VFIO_IOCTL(8u)
+#define VFIO_DEVICE_GET_IRQ_INFO VFIO_IOCTL(9u)
+#define VFIO_DEVICE_SET_IRQS VFIO_IOCTL(10u)
+#define VFIO_DEVICE_RESET VFIO_IOCTL(11u)
+#define VFIO_DEVICE_FEATURE VFIO_IOCTL(17u)
+#define VFIO_DEVICE_BIND_IOMMUFD VFIO_IOCTL(18u)
+#define VFIO_DEVICE_ATTACH_IOMMUFD_PT VFIO_IOCTL(19u)
+#define VFIO_DEVICE_DETACH_IOMMUFD_PT VFIO_IOCTL(20u)
+#define VFIO_MIG_GET_PRECOPY_INFO VFIO_IOCTL(21u) /* on the data file of a saving session */
+
+struct vfio_info_cap_header {
+	uint16_t id;
+	uint16_t version;
+	uint32_t next; /* from the start of the info struct, 0 ends */
+};
+
+#define VFIO_DEVICE_FLAGS_RESET 0x1u
+#define VFIO_DEVICE_FLAGS_PCI 0x2u
+#define VFIO_DEVICE_FLAGS_CAPS 0x80u
+
+struct vfio_device_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t num_regions;
+	uint32_t num_irqs;
+	uint32_t cap_offset;
+	uint32_t pad;
+};
+
+#define VFIO_REGION_INFO_FLAG_READ 0x1u
+#define VFIO_REGION_INFO_FLAG_WRITE 0x2u
+#define VFIO_REGION_INFO_FLAG_MMAP 0x4u
+#define VFIO_REGION_INFO_FLAG_CAPS 0x8u
+
+#define VFIO_REGION_INFO_CAP_SPARSE_MMAP 1u
+#define VFIO_REGION_INFO_CAP_TYPE 2u
+#define VFIO_REGION_INFO_CAP_MSIX_MAPPABLE 3u
+#define VFIO_REGION_TYPE_PCI_VENDOR_TYPE 0x80000000u
+
+struct vfio_region_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t index;
+	uint32_t cap_offset;
+	uint64_t size;
+	uint64_t offset;
+};
+
+struct vfio_region_sparse_mmap_area {
+	uint64_t offset;
+	uint64_t size;
+};
+
+struct vfio_region_info_cap_sparse_mmap {
+	struct vfio_info_cap_header header;
+	uint32_t nr_areas;
+	uint32_t reserved;
+	struct vfio_region_sparse_mmap_area areas[];
+};
+
+struct vfio_region_info_cap_type {
+	struct vfio_info_cap_header header;
+	uint32_t type;
+	uint32_t subtype;
+};
+
+#define VFIO_PCI_BAR0_REGION_INDEX 0u
+#define VFIO_PCI_ROM_REGION_INDEX 6u
+#define VFIO_PCI_CONFIG_REGION_INDEX 7u
+#define VFIO_PCI_VGA_REGION_INDEX 8u
+#define VFIO_PCI_NUM_REGIONS 9u
+
+#define VFIO_PCI_INTX_IRQ_INDEX 0u
+#define VFIO_PCI_MSI_IRQ_INDEX 1u
+#define VFIO_PCI_MSIX_IRQ_INDEX 2u
+#define VFIO_PCI_ERR_IRQ_INDEX 3u
+#define VFIO_PCI_REQ_IRQ_INDEX 4u
+#define VFIO_PCI_NUM_IRQS 5u
+
+#define VFIO_IRQ_INFO_EVENTFD 0x1u
+#define VFIO_IRQ_INFO_MASKABLE 0x2u
+#define VFIO_IRQ_INFO_AUTOMASKED 0x4u
+#define VFIO_IRQ_INFO_NORESIZE 0x8u
+
+struct vfio_irq_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t index;
+	uint32_t count;
+};
+
+#define VFIO_IRQ_SET_DATA_NONE 0x1u
+#define VFIO_IRQ_SET_DATA_BOOL 0x2u
+#define VFIO_IRQ_SET_DATA_EVENTFD 0x4u
+#define VFIO_IRQ_SET_ACTION_MASK 0x8u
+#define VFIO_IRQ_SET_ACTION_UNMASK 0x10u
+#define VFIO_IRQ_SET_ACTION_TRIGGER 0x20u
+
+struct vfio_irq_set {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t index;
+	uint32_t start;
+	uint32_t count;
+	uint8_t data[];
+};
+
+struct vfio_device_bind_iommufd {
+	uint32_t argsz;
+	uint32_t flags;
+	int32_t iommufd;
+	uint32_t out_devid;
+};
+
+struct vfio_device_attach_iommufd_pt {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t pt_id;
+};
+
+struct vfio_device_detach_iommufd_pt {
+	uint32_t argsz;
+	uint32_t flags;
+};
+
+/* DEVICE_FEATURE: feature number in the low half of flags, operation above */
+#define VFIO_DEVICE_FEATURE_MASK 0xffffu
+#define VFIO_DEVICE_FEATURE_GET (1u << 16)
+#define VFIO_DEVICE_FEATURE_SET (1u << 17)
+#define VFIO_DEVICE_FEATURE_PROBE (1u << 18)
+
+#define VFIO_DEVICE_FEATURE_MIGRATION 1u
+#define VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE 2u
+#define VFIO_DEVICE_FEATURE_MIG_DATA_SIZE 9u
+#define VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 12u
+
+struct vfio_device_feature {
+	uint32_t argsz;
+	uint32_t flags;
+	uint8_t data[];
+};
+
+#define VFIO_MIGRATION_STOP_COPY 0x1u
+#define VFIO_MIGRATION_P2P 0x2u
+#define VFIO_MIGRATION_PRE_COPY 0x4u
+
+struct vfio_device_feature_migration {
+	uint64_t flags;
+};
+
+#define VFIO_DEVICE_STATE_ERROR 0u
+#define VFIO_DEVICE_STATE_STOP 1u
+#define VFIO_DEVICE_STATE_RUNNING 2u
+#define VFIO_DEVICE_STATE_STOP_COPY 3u
+#define VFIO_DEVICE_STATE_RESUMING 4u
+#define VFIO_DEVICE_STATE_RUNNING_P2P 5u
+#define VFIO_DEVICE_STATE_PRE_COPY 6u
+#define VFIO_DEVICE_STATE_PRE_COPY_P2P 7u
+#define VFIO_DEVICE_STATE_NR 8u
+
+struct vfio_device_feature_mig_state {
+	uint32_t device_state;
+	int32_t data_fd;
+};
+
+struct vfio_device_feature_mig_data_size {
+	uint64_t stop_copy_length;
+};
+
+struct vfio_precopy_info {
+	uint32_t argsz;
+	uint32_t flags; /* echoed before MIG_PRECOPY_INFOv2 is set: pass 0, ignore */
+	uint64_t initial_bytes;
+	uint64_t dirty_bytes;
+};
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the library share: context, errors, overflow helpers. Object bodies stay in their own files. */
+#ifndef VFIOMIG_INTERNAL_H
+#define VFIOMIG_INTERNAL_H
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <vfiomig.h>
+
+#include "sys.h"
+
+#define VFMI_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+struct vfm_context {
+	struct vfmi_sys *sys;
+	vfm_log_fn *log;
+	void *log_user;
+	int log_level;
+	struct vfmi_error_slot *last; /* newest error, behind its own lock (error.c) */
+};
+
+/* Exported for libvfiomig-sim and libvfiomig-net only (version node VFIOMIG_PRIVATE). */
+VFM_API int vfmi_context_new_on(struct vfmi_sys *sys, struct vfm_context **ret_ctx);
+VFM_API struct vfmi_sys *vfmi_context_sys(const struct vfm_context *ctx);
+
+/* errors (error.c) */
+
+/* What a failure is about; NULL or VFM_STATE_UNKNOWN where nothing is meant. */
+struct vfmi_where {
+	const char *device;
+	const char *step;
+	uint32_t state_from;
+	uint32_t state_to;
+	uint32_t state_now;
+	uint32_t flags;
+};
+
+/*
+ * Record a failure in @err (may be NULL) and in the context, log it at DEBUG, return -@code. @code is a positive
+ * errno. The sentence is put together as "DEVICE: STEP: MESSAGE"; a transition's states are added by the function.
+ */
+VFM_API VFM_PRINTF(5, 6) int vfmi_fail(struct vfm_context *ctx, struct vfm_error *err, int code,
+				       const struct vfmi_where *where, const char *fmt, ...);
+
+/* The common short form: device and step, no states. */
+#define VFMI_FAIL(ctx, err, code, device_name, step_name, ...)                                                       \
+	vfmi_fail(ctx, err, code,                                                                                    \
+		  &(const struct vfmi_where){ .device = (device_name), .step = (step_name),                          \
+					      .state_from = VFM_STATE_UNKNOWN, .state_to = VFM_STATE_UNKNOWN,        \
+					      .state_now = VFM_STATE_UNKNOWN },                                      \
+		  __VA_ARGS__)
+
+/* errno in words, thread-safe: "no such device (ENODEV)". Static string. */
+VFM_API const char *vfmi_errno_text(int code);
+
+/* log (log.c); errno is preserved */
+VFM_API VFM_PRINTF(3, 4) void vfmi_log(struct vfm_context *ctx, int level, const char *fmt, ...);
+
+/*
+ * Sized structs: copy what the caller's size covers. _in: -EINVAL when smaller than @min, -E2BIG when it has an
+ * unknown non-zero tail; the rest of @to is zeroed. _out: copies min(size) and keeps the caller's size field.
+ */
+VFM_API int vfmi_sized_in(void *to, size_t known, const void *from, size_t min);
+VFM_API int vfmi_sized_out(void *to, const void *from, size_t known);
+
+/* true and *sum untouched on overflow */
+static inline bool vfmi_add_overflows(uint64_t a, uint64_t b, uint64_t *sum)
+{
+	return __builtin_add_overflow(a, b, sum);
+}
+
+static inline uint64_t vfmi_min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* VFIO ioctls of the device file, 1:1: argsz filled, what comes back validated, no policy. -errno as the kernel gave. */
+#ifndef VFIOMIG_VFIO_H
+#define VFIOMIG_VFIO_H
+
+#include "sys.h"
+#include "uapi/vfio.h"
+
+int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, uint32_t *ret_devid);
+int vfmi_vfio_attach(struct vfmi_sys *sys, int fd, uint32_t *pt_id); /* in: IOAS or HWPT; out: what was attached */
+int vfmi_vfio_detach(struct vfmi_sys *sys, int fd);
+
+int vfmi_vfio_device_info(struct vfmi_sys *sys, int fd, struct vfio_device_info *ret);
+
+/* Region info with its whole capability chain: malloc()ed, free() it; *ret_length bytes, chain already validated. */
+int vfmi_vfio_region_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_region_info **ret,
+			  size_t *ret_length);
+/* The capability @id of a chain, NULL when absent; pure. @min: smallest length it must have. */
+const struct vfio_info_cap_header *vfmi_vfio_find_cap(const void *info, size_t length, uint32_t cap_offset,
+						      uint16_t id, size_t min);
+
+int vfmi_vfio_irq_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_irq_info *ret);
+/* @flags: one DATA and one ACTION bit; @data may be NULL for DATA_NONE */
+int vfmi_vfio_set_irqs(struct vfmi_sys *sys, int fd, uint32_t index, uint32_t flags, uint32_t start, uint32_t count,
+		       const void *data, size_t data_length);
+int vfmi_vfio_reset(struct vfmi_sys *sys, int fd);
+
+/* DEVICE_FEATURE. @op: VFIO_DEVICE_FEATURE_GET, _SET or _PROBE; data in and out. */
+int vfmi_vfio_feature(struct vfmi_sys *sys, int fd, uint32_t feature, uint32_t op, void *data, size_t length);
+
+int vfmi_vfio_mig_flags(struct vfmi_sys *sys, int fd, uint64_t *ret_flags);
+int vfmi_vfio_mig_get(struct vfmi_sys *sys, int fd, uint32_t *ret_state);
+/* @ret_data_fd: -1 when no session started; written on success only */
+int vfmi_vfio_mig_set(struct vfmi_sys *sys, int fd, uint32_t state, int *ret_data_fd);
+int vfmi_vfio_mig_size(struct vfmi_sys *sys, int fd, uint64_t *ret_bytes);
+int vfmi_vfio_precopy_info(struct vfmi_sys *sys, int data_fd, struct vfio_precopy_info *ret);
+
+#endif

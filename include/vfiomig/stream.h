@@ -43,7 +43,7 @@ enum vfm_match_policy {
 	VFM_MATCH_REFUSE = 3,  /* differs; the load must not be tried */
 };
 
-/* One line of the match table. Strings are borrowed for the call. */
+/* One line of the match table. Strings are borrowed for the call; source and target are "" where it is not known. */
 struct vfm_match_line {
 	uint32_t size;
 	uint32_t verdict; /* enum vfm_match_policy */
@@ -83,7 +83,7 @@ struct vfm_stream_summary {
 	uint64_t stream_id;
 	uint64_t created_s; /* seconds since 1970-01-01 UTC at the source */
 	uint64_t frames;
-	uint64_t total_bytes;
+	uint64_t total_bytes; /* of the whole stream, framing included */
 	uint64_t blob_bytes;
 	uint64_t skipped_frames; /* unknown optional records */
 	uint8_t digest[16];
@@ -98,9 +98,9 @@ typedef int vfm_stream_device_fn(void *user, const struct vfm_stream_device *dev
  * vfm_stream_inspect() - read a stream to its end, check every frame, the order and the digest, tell what it holds
  * @ret_summary: written as far as known also on failure (size set by the caller)
  *
- * Memory is bounded whatever the stream claims.
+ * The channel must end where the stream does: anything behind is damage. Memory is bounded whatever the stream claims.
  * Return: 0, -EBADMSG (damaged, truncated, out of order: the message says at which byte and frame), -EPROTONOSUPPORT
- * (newer major version or unknown mandatory record), -ECANCELED, or the channel's errno. Since: 0.1
+ * (newer major version or unknown mandatory record), @fn's value, or the channel's errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_stream_inspect(struct vfm_context *ctx, const struct vfm_io *io,
 					      vfm_stream_device_fn *fn, void *user,

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* Inspection: what it tells of a sound stream and of a damaged one, and which streams it refuses. */
+#include <stdio.h>
+
+#include "stream_fixture.h"
+
+static struct memory memory;
+static struct forge forge;
+
+static void setup(void)
+{
+	memset(&memory, 0, sizeof(memory));
+	memset(&forge, 0, sizeof(forge));
+}
+
+static void teardown(void)
+{
+	memory_free(&memory);
+	forge_free(&forge);
+}
+
+static int check_device(void *user, const struct vfm_stream_device *device)
+{
+	static const uint64_t bytes[2][4] = { { 19, 25, 4, 10 }, { 9, 17, 2, 10 } };
+	const struct vfm_identity expected = sample_identity(device->index);
+	uint32_t *next = user;
+
+	ck_assert_uint_eq(device->index, (*next)++);
+	ck_assert_uint_eq(device->size, sizeof(*device));
+	ck_assert_mem_eq(&device->identity, &expected, sizeof(expected));
+	ck_assert_uint_eq(device->precopy_bytes, bytes[device->index][0]);
+	ck_assert_uint_eq(device->stop_copy_bytes, bytes[device->index][1]);
+	ck_assert_uint_eq(device->chunks, bytes[device->index][2]);
+	ck_assert_uint_eq(device->config_bytes, bytes[device->index][3]);
+	return 0;
+}
+
+START_TEST(inspect_tells_what_a_stream_holds)
+{
+	struct vfm_stream_summary summary = { .size = sizeof(summary) };
+	uint32_t devices = 0;
+
+	sample_write(&memory, 5);
+	const struct vfm_io io = memory_io(&memory);
+
+	ck_assert_int_eq(vfm_stream_inspect(NULL, &io, check_device, &devices, &summary, NULL), 0);
+	ck_assert_uint_eq(devices, 2);
+	ck_assert_uint_eq(summary.devices, 2);
+	ck_assert_uint_eq(summary.major, 1);
+	ck_assert_uint_eq(summary.minor, 0);
+	ck_assert_uint_eq(summary.flags, 0);
+	ck_assert_uint_eq(summary.stream_id, 5);
+	ck_assert_uint_eq(summary.created_s, 1700000000);
+	ck_assert_uint_eq(summary.frames, SAMPLE_FRAMES);
+	ck_assert_uint_eq(summary.skipped_frames, 0);
+	ck_assert_uint_eq(summary.total_bytes, memory.length);
+	ck_assert_uint_eq(summary.blob_bytes, 5);
+	ck_assert_str_eq(summary.producer, "test");
+	ck_assert_str_eq(summary.kernel, "6.12.0");
+	ck_assert_mem_eq(summary.digest, memory.bytes + memory.length - 24, VFMI_DIGEST);
+}
+END_TEST
+
+static int stop_walk(void *user, const struct vfm_stream_device *device)
+{
+	(void)device;
+	(*(int *)user)++;
+	return -ECANCELED;
+}
+
+START_TEST(inspect_gives_back_what_the_callback_says)
+{
+	int calls = 0;
+
+	sample_write(&memory, 5);
+	struct vfm_io io = memory_io(&memory);
+
+	ck_assert_int_eq(vfm_stream_inspect(NULL, &io, stop_walk, &calls, NULL, NULL), -ECANCELED);
+	ck_assert_int_eq(calls, 1);
+
+	memory.bytes[memory.length - 1] ^= 1;
+	io = memory_io(&memory);
+	ck_assert_int_eq(vfm_stream_inspect(NULL, &io, stop_walk, &calls, NULL, NULL), -EBADMSG);
+	ck_assert_int_eq(calls, 1);
+}
+END_TEST
+
+START_TEST(inspect_tells_what_it_can_of_a_damaged_stream)
+{
+	struct vfm_stream_summary summary = { .size = sizeof(summary) };
+	struct vfm_error error = { .size = sizeof(error) };
+
+	sample_write(&memory, 5);
+	memory.length -= 1;
+	const struct vfm_io io = memory_io(&memory);
+
+	ck_assert_int_eq(vfm_stream_inspect(NULL, &io, NULL, NULL, &summary, &error), -EBADMSG);
+	ck_assert_uint_eq(summary.stream_id, 5);
+	ck_assert_uint_eq(summary.devices, 2);
+	ck_assert_uint_eq(summary.frames, SAMPLE_FRAMES - 1);
+	ck_assert_int_eq(error.code, EBADMSG);
+	ck_assert_ptr_nonnull(strstr(error.message, "frame 16 (END) at byte"));
+}
+END_TEST
+
+START_TEST(an_aborted_stream_is_damaged_and_says_why)
+{
+	struct vfm_error error = { .size = sizeof(error) };
+
+	forge_body(&forge, 0);
+	forge_frame(&forge, VFMI_FRAME_ABORT, 0, VFMI_NO_DEVICE, "no \x1b[31mdisk", 12);
+	const struct vfm_io io = memory_io(&forge.out);
+
+	ck_assert_int_eq(vfm_stream_inspect(NULL, &io, NULL, NULL, NULL, &error), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(error.message, "no ?[31mdisk"));
+}
+END_TEST
+
+/* A device that says it is simulated in a stream that does not, and the other way round. */
+START_TEST(simulated_streams_hold_simulated_devices)
+{
+	for (unsigned int both = 0; both < 4; both++) {
+		const bool device = both & 1, stream = both & 2;
+
+		forge_header(&forge, 1, stream ? VFM_STREAM_SIMULATED : 0);
+		forge_info(&forge, 1);
+		forge_frame(&forge, VFMI_FRAME_DEVICE, 0, 0, "\x18\x00\x00\x00", device ? 4 : 0);
+		forge_devices_end(&forge);
+		forge_device_end(&forge, 0, 0, 0);
+		forge_end(&forge);
+		ck_assert_int_eq(inspect_memory(&forge.out), device == stream ? 0 : -EBADMSG);
+		forge_free(&forge);
+	}
+}
+END_TEST
+
+START_TEST(unknown_records_of_a_device)
+{
+	for (int optional = 0; optional < 2; optional++) {
+		forge_header(&forge, 1, 0);
+		forge_info(&forge, 1);
+		forge_frame(&forge, VFMI_FRAME_DEVICE, 0, 0, optional ? "\x77\x80\x01\x00x" : "\x77\x00\x01\x00x", 5);
+		forge_devices_end(&forge);
+		forge_device_end(&forge, 0, 0, 0);
+		forge_end(&forge);
+		ck_assert_int_eq(inspect_memory(&forge.out), optional ? 0 : -EPROTONOSUPPORT);
+		forge_free(&forge);
+	}
+}
+END_TEST
+
+/* One line of a dump: offset, up to 16 bytes, two blanks, words. */
+static void read_dump_line(const char *line)
+{
+	unsigned int offset = 0, byte = 0;
+	int used = 0;
+
+	ck_assert_int_eq(sscanf(line, "%3x%n", &offset, &used), 1);
+	ck_assert_uint_eq(offset, memory.length);
+	for (const char *at = line + used + 1; *at == ' ' && at[1] != ' ' && sscanf(at, " %2x", &byte) == 1; at += 3) {
+		const uint8_t value = (uint8_t)byte;
+
+		memory_append(&memory, &value, 1);
+	}
+}
+
+START_TEST(the_example_of_the_manual_is_sound)
+{
+	FILE *page = fopen(SOURCE_ROOT "/man/vfiomig-stream.5.scd", "r");
+	char line[256];
+	bool inside = false;
+
+	ck_assert_ptr_nonnull(page);
+	while (fgets(line, sizeof(line), page)) {
+		if (strcmp(line, "# EXAMPLE\n") == 0)
+			inside = true;
+		else if (line[0] == '#')
+			inside = false;
+		else if (inside && strspn(line, "0123456789abcdef") == 3 && line[3] == ' ')
+			read_dump_line(line);
+	}
+	fclose(page);
+	ck_assert_uint_eq(memory.length, 300);
+	ck_assert_int_eq(inspect_memory(&memory), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("inspect");
+	TCase *tests = tcase_create("inspect");
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, inspect_tells_what_a_stream_holds);
+	tcase_add_test(tests, inspect_gives_back_what_the_callback_says);
+	tcase_add_test(tests, inspect_tells_what_it_can_of_a_damaged_stream);
+	tcase_add_test(tests, an_aborted_stream_is_damaged_and_says_why);
+	tcase_add_test(tests, simulated_streams_hold_simulated_devices);
+	tcase_add_test(tests, unknown_records_of_a_device);
+	tcase_add_test(tests, the_example_of_the_manual_is_sound);
+	suite_add_tcase(suite, tests);
+
+	SRunner *runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

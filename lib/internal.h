@@ -45,12 +45,27 @@ VFM_API VFM_PRINTF(5, 6) int vfmi_fail(struct vfm_context *ctx, struct vfm_error
 				       const struct vfmi_where *where, const char *fmt, ...);
 
 /* The common short form: device and step, no states. */
-#define VFMI_FAIL(ctx, err, code, device_name, step_name, ...)                                                       \
-	vfmi_fail(ctx, err, code,                                                                                    \
-		  &(const struct vfmi_where){ .device = (device_name), .step = (step_name),                          \
-					      .state_from = VFM_STATE_UNKNOWN, .state_to = VFM_STATE_UNKNOWN,        \
-					      .state_now = VFM_STATE_UNKNOWN },                                      \
+#define VFMI_FAIL(ctx, err, code, device_name, step_name, ...)                                                         \
+	vfmi_fail(ctx, err, code,                                                                                      \
+		  &(const struct vfmi_where){ .device = (device_name),                                                 \
+					      .step = (step_name),                                                     \
+					      .state_from = VFM_STATE_UNKNOWN,                                         \
+					      .state_to = VFM_STATE_UNKNOWN,                                           \
+					      .state_now = VFM_STATE_UNKNOWN },                                        \
 		  __VA_ARGS__)
+
+/* The context's copy of the newest error. */
+int vfmi_error_slot_new(struct vfmi_error_slot **ret_slot);
+void vfmi_error_slot_free(struct vfmi_error_slot *slot);
+
+/*
+ * Add what was done about a failure to the error that reports it: "; " and a sentence, flags, the state left now. It
+ * becomes the newest error of the context again. @error is whole (sizeof(struct vfm_error)), not a caller's of any
+ * size.
+ */
+VFM_PRINTF(5, 6)
+void vfmi_error_amend(struct vfm_context *ctx, struct vfm_error *error, uint32_t flags, uint32_t state_now,
+		      const char *fmt, ...);
 
 /* errno in words, thread-safe: "no such device (ENODEV)". Static string. */
 VFM_API const char *vfmi_errno_text(int code);
@@ -58,9 +73,13 @@ VFM_API const char *vfmi_errno_text(int code);
 /* log (log.c); errno is preserved */
 VFM_API VFM_PRINTF(3, 4) void vfmi_log(struct vfm_context *ctx, int level, const char *fmt, ...);
 
+/* Control characters become '?'; for text that came from outside. */
+void vfmi_make_printable(char *text);
+
 /*
  * Sized structs: copy what the caller's size covers. _in: -EINVAL when smaller than @min, -E2BIG when it has an
- * unknown non-zero tail; the rest of @to is zeroed. _out: copies min(size) and keeps the caller's size field.
+ * unknown non-zero tail or no sane size; the rest of @to is zeroed, its size is @known. _out: copies min(size), zeroes
+ * a tail it does not know, keeps the caller's size field; -EINVAL or -E2BIG, nothing written, for a size never set.
  */
 VFM_API int vfmi_sized_in(void *to, size_t known, const void *from, size_t min);
 VFM_API int vfmi_sized_out(void *to, const void *from, size_t known);

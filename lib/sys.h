@@ -18,10 +18,18 @@
 #include <sys/types.h>
 #include <sys/utsname.h>
 
+#include <vfiomig/visibility.h>
+
 struct vfmi_sys;
 
 /* Called for each name but "." and ".."; non-zero stops the walk and is returned. */
 typedef int vfmi_listdir_fn(void *user, const char *name);
+
+/* Where a socket can be bound or connected. */
+struct vfmi_address {
+	socklen_t length;
+	struct sockaddr_storage storage;
+};
 
 struct vfmi_sys_ops {
 	/* files; open always adds O_CLOEXEC */
@@ -33,6 +41,7 @@ struct vfmi_sys_ops {
 	ssize_t (*pwrite)(struct vfmi_sys *sys, int fd, const void *buf, size_t length, off_t offset);
 	int (*fsync)(struct vfmi_sys *sys, int fd);
 	int (*fstat)(struct vfmi_sys *sys, int fd, struct stat *st);
+	int (*fchmod)(struct vfmi_sys *sys, int fd, mode_t mode); /* of a socket: what bind() will give its path */
 	int (*lstat)(struct vfmi_sys *sys, const char *path, struct stat *st);
 	int (*stat)(struct vfmi_sys *sys, const char *path, struct stat *st);
 	int (*rename)(struct vfmi_sys *sys, const char *from, const char *to);
@@ -40,10 +49,10 @@ struct vfmi_sys_ops {
 	int (*unlink)(struct vfmi_sys *sys, const char *path);
 	ssize_t (*readlink)(struct vfmi_sys *sys, const char *path, char *buf, size_t room);
 	int (*listdir)(struct vfmi_sys *sys, const char *path, vfmi_listdir_fn *fn, void *user);
-	int (*dup)(struct vfmi_sys *sys, int fd);          /* F_DUPFD_CLOEXEC */
-	int (*get_flags)(struct vfmi_sys *sys, int fd);    /* F_GETFL */
+	int (*dup)(struct vfmi_sys *sys, int fd);	/* F_DUPFD_CLOEXEC */
+	int (*get_flags)(struct vfmi_sys *sys, int fd); /* F_GETFL */
 	int (*set_flags)(struct vfmi_sys *sys, int fd, int flags);
-	int (*isatty)(struct vfmi_sys *sys, int fd);       /* 1, 0 or -EBADF */
+	int (*isatty)(struct vfmi_sys *sys, int fd); /* 1, 0 or -EBADF */
 	int (*eventfd)(struct vfmi_sys *sys, unsigned int initial, int flags);
 	int (*poll)(struct vfmi_sys *sys, struct pollfd *fds, nfds_t count, int timeout_ms);
 
@@ -65,10 +74,13 @@ struct vfmi_sys_ops {
 	int (*getsockopt)(struct vfmi_sys *sys, int fd, int level, int name, void *value, socklen_t *length);
 	int (*setsockopt)(struct vfmi_sys *sys, int fd, int level, int name, const void *value, socklen_t length);
 	int (*getsockname)(struct vfmi_sys *sys, int fd, struct sockaddr *addr, socklen_t *length);
+	/* TCP addresses of a host (NULL: any) and port, to bind when @passive; how many of @room were written */
+	int (*resolve)(struct vfmi_sys *sys, const char *host, const char *port, bool passive,
+		       struct vfmi_address *addrs, size_t room);
 
 	/* time and the rest */
-	uint64_t (*now_ns)(struct vfmi_sys *sys);          /* CLOCK_MONOTONIC; virtual on a simulated machine */
-	uint64_t (*wall_s)(struct vfmi_sys *sys);          /* CLOCK_REALTIME seconds */
+	uint64_t (*now_ns)(struct vfmi_sys *sys); /* CLOCK_MONOTONIC; virtual on a simulated machine */
+	uint64_t (*wall_s)(struct vfmi_sys *sys); /* CLOCK_REALTIME seconds */
 	void (*sleep_ns)(struct vfmi_sys *sys, uint64_t ns);
 	int (*getrandom)(struct vfmi_sys *sys, void *buf, size_t length);
 	int (*uname)(struct vfmi_sys *sys, struct utsname *name);
@@ -81,10 +93,14 @@ struct vfmi_sys {
 };
 
 /* The running kernel; stateless, shared by all contexts. */
-extern struct vfmi_sys vfmi_sys_libc;
+VFM_API extern struct vfmi_sys vfmi_sys_libc;
 
 /* Helpers over the table, in sys.c: EINTR is retried, the whole length is moved. */
 int vfmi_sys_write_all(struct vfmi_sys *sys, int fd, const void *buf, size_t length);
-int vfmi_sys_read_file(struct vfmi_sys *sys, const char *path, char *buf, size_t room); /* text, trimmed; length */
+/* Text, white space at its end cut off, NUL added. Return: length, -EFBIG when @room is too small, or -errno. */
+int vfmi_sys_read_file(struct vfmi_sys *sys, const char *path, char *buf, size_t room);
+
+/* Size of a page of memory; from the process's own start-up data, no system call. */
+uint64_t vfmi_page_size(void);
 
 #endif

@@ -22,8 +22,8 @@ enum vfm_state {
 	VFM_STATE_RUNNING_P2P = 5,
 	VFM_STATE_PRE_COPY = 6,
 	VFM_STATE_PRE_COPY_P2P = 7,
-	VFM_STATE_UNKNOWN = 0xffffffff, /* not even asking the device gave an answer; never a target */
 };
+#define VFM_STATE_UNKNOWN 0xffffffffu /* not even asking the device gave an answer; never a target */
 
 /* Bits of vfm_error.flags */
 enum vfm_error_flag {

@@ -124,7 +124,7 @@ VFM_API VFM_MUST_CHECK int vfm_device_open_attached(struct vfm_context *ctx, con
 /**
  * struct vfm_adopt - a device another program opened and bound
  * @device_fd: bound device file; duplicated
- * @iommufd:   the iommufd it is bound to, or -1 when only migration is wanted; duplicated
+ * @iommufd:   the iommufd it is bound to, or -1 when only migration is wanted; duplicated, not kept without @ioas_id
  * @ioas_id, @devid, @pt_id: object ids in that iommufd, 0 when unknown
  * @backend:   enum vfm_iommu_backend, VFM_BACKEND_UNKNOWN when unknown
  * @name:      shown in messages and matched against --map; NULL for "fd:N"
@@ -221,7 +221,10 @@ enum vfm_pci_region {
 VFM_API VFM_MUST_CHECK int vfm_device_region(struct vfm_device *dev, uint32_t index, struct vfm_region *ret,
 					     struct vfm_error *ret_error);
 
-/* Areas that may be mapped, offsets from the region's start; -EMSGSIZE with *ret_count when @room is too small. */
+/*
+ * Areas that may be mapped, offsets from the region's start: the sparse ones, else the whole region, else none.
+ * -EMSGSIZE with *ret_count when @room is too small.
+ */
 struct vfm_area {
 	uint64_t offset;
 	uint64_t length;

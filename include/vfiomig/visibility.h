@@ -23,6 +23,12 @@
  * Every struct that crosses the API by value begins with `uint32_t size`. A caller sets it to the size it was compiled
  * with; the library reads no further, and refuses with -E2BIG a longer struct whose tail it does not know is not zero.
  */
-#define VFM_OPTS(type, name) struct type name = { sizeof(struct type) }
+#ifdef __cplusplus
+#define VFM_OPTS(type, name)                                                                                           \
+	struct type name = {};                                                                                         \
+	name.size = sizeof(struct type)
+#else
+#define VFM_OPTS(type, name) struct type name = { .size = sizeof(struct type) }
+#endif
 
 #endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* Context: the root object. Holds the seam, the log sink and the newest error; opens nothing. */
+#include <stdlib.h>
+
+#include "internal.h"
+
+const char *vfm_version(void)
+{
+	return VFMI_VERSION;
+}
+
+int vfmi_context_new_on(struct vfmi_sys *sys, struct vfm_context **ret_ctx)
+{
+	struct vfm_context *ctx;
+	int r;
+
+	if (!sys || !ret_ctx)
+		return -EINVAL;
+	ctx = calloc(1, sizeof(*ctx));
+	if (!ctx)
+		return -ENOMEM;
+	ctx->sys = sys;
+	r = vfmi_error_slot_new(&ctx->last);
+	if (r < 0)
+		goto err_free;
+	*ret_ctx = ctx;
+	return 0;
+
+err_free:
+	free(ctx);
+	return r;
+}
+
+int vfm_context_new(struct vfm_context **ret_ctx)
+{
+	return vfmi_context_new_on(&vfmi_sys_libc, ret_ctx);
+}
+
+void vfm_context_free(struct vfm_context *ctx)
+{
+	if (!ctx)
+		return;
+	vfmi_error_slot_free(ctx->last);
+	free(ctx);
+}
+
+struct vfmi_sys *vfmi_context_sys(const struct vfm_context *ctx)
+{
+	return ctx->sys;
+}
+
+bool vfm_context_is_simulated(const struct vfm_context *ctx)
+{
+	return ctx && ctx->sys->simulated;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What other files of the library may ask of a device object beyond the public API. The body is in device.c. */
+/* What other files of the library may ask of a device object beyond the public API. The body is in device-body.h. */
 #ifndef VFIOMIG_DEVICE_INTERNAL_H
 #define VFIOMIG_DEVICE_INTERNAL_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* VFIO ioctls of the device file, 1:1: argsz filled, what comes back validated, no policy. -errno as the kernel gave. */
+/* VFIO ioctls of the device file, 1:1: argsz filled, what comes back validated, no policy. -errno as the kernel gave.
+ */
 #ifndef VFIOMIG_VFIO_H
 #define VFIOMIG_VFIO_H
 
@@ -15,9 +16,8 @@ int vfmi_vfio_device_info(struct vfmi_sys *sys, int fd, struct vfio_device_info 
 /* Region info with its whole capability chain: malloc()ed, free() it; *ret_length bytes, chain already validated. */
 int vfmi_vfio_region_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_region_info **ret,
 			  size_t *ret_length);
-/* The capability @id of a chain, NULL when absent; pure. @min: smallest length it must have. */
-const struct vfio_info_cap_header *vfmi_vfio_find_cap(const void *info, size_t length, uint32_t cap_offset,
-						      uint16_t id, size_t min);
+/* The capability @id of a chain, NULL when absent or shorter than @min; pure. May be unaligned: memcpy() it out. */
+const void *vfmi_vfio_find_cap(const void *info, size_t length, uint32_t cap_offset, uint16_t id, size_t min);
 
 int vfmi_vfio_irq_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_irq_info *ret);
 /* @flags: one DATA and one ACTION bit; @data may be NULL for DATA_NONE */

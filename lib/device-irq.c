@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* Interrupts of a device: what there is, arming with eventfds and taking that back. Keeps a duplicate of each eventfd.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "device-body.h"
+
+static int fail_irq(struct vfm_device *dev, struct vfm_error *err, int code, const char *step, uint32_t index,
+		    const char *why)
+{
+	return VFMI_FAIL(dev->ctx, err, code, dev->name, step, "interrupt index %" PRIu32 ": %s", index, why);
+}
+
+/* the table; under the io lock */
+
+static void close_fd(struct vfm_device *dev, int fd)
+{
+	if (fd >= 0)
+		dev->sys->ops->close(dev->sys, fd);
+}
+
+static int vectors_fd(const struct vfmi_vectors *vectors, uint32_t vector)
+{
+	return vector < vectors->room ? vectors->fds[vector] : -1;
+}
+
+static uint32_t vectors_armed(const struct vfmi_vectors *vectors)
+{
+	uint32_t armed = 0;
+
+	for (uint32_t i = 0; i < vectors->room; i++)
+		armed += vectors->fds[i] >= 0;
+	return armed;
+}
+
+static int vectors_grow(struct vfmi_vectors *vectors, uint32_t room)
+{
+	int *fds;
+
+	if (room <= vectors->room)
+		return 0;
+	fds = realloc(vectors->fds, room * sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	for (uint32_t i = vectors->room; i < room; i++)
+		fds[i] = -1;
+	vectors->fds = fds;
+	vectors->room = room;
+	return 0;
+}
+
+static void vectors_clear(struct vfm_device *dev, struct vfmi_vectors *vectors)
+{
+	for (uint32_t i = 0; i < vectors->room; i++) {
+		close_fd(dev, vectors->fds[i]);
+		vectors->fds[i] = -1;
+	}
+}
+
+void vfmi_device_irq_clear(struct vfm_device *dev)
+{
+	for (uint32_t i = 0; i < VFMI_MAX_IRQ_INDEXES; i++) {
+		vectors_clear(dev, &dev->irqs[i]);
+		free(dev->irqs[i].fds);
+		dev->irqs[i] = (struct vfmi_vectors){ 0 };
+	}
+}
+
+/* the kernel's side */
+
+static int ask_irq(struct vfm_device *dev, uint32_t index, const char *step, struct vfio_irq_info *ret,
+		   struct vfm_error *err)
+{
+	int r = vfmi_device_need_bound(dev, step, err);
+
+	if (r < 0)
+		return r;
+	if (index >= VFMI_MAX_IRQ_INDEXES)
+		return fail_irq(dev, err, EINVAL, step, index, "no device has that many");
+	r = vfmi_vfio_irq_info(dev->sys, dev->fd, index, ret);
+	if (r < 0)
+		return fail_irq(dev, err, -r, step, index, vfmi_errno_text(-r));
+	if (ret->count > VFMI_MAX_VECTORS)
+		return fail_irq(dev, err, EIO, step, index, "the kernel reports more vectors than there can be");
+	return 0;
+}
+
+static int set_eventfds(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int32_t *fds)
+{
+	return vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+				  start, count, fds, count * sizeof(*fds));
+}
+
+static int disable_all(struct vfm_device *dev, uint32_t index)
+{
+	return vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0,
+				  NULL, 0);
+}
+
+int vfm_device_irq(struct vfm_device *dev, uint32_t index, struct vfm_irq *ret, struct vfm_error *ret_error)
+{
+	VFM_OPTS(vfm_irq, irq);
+	struct vfio_irq_info info;
+	int r;
+
+	r = ask_irq(dev, index, "interrupt info", &info, ret_error);
+	if (r < 0)
+		return r;
+	irq.flags = info.flags;
+	irq.index = index;
+	irq.count = info.count;
+	pthread_mutex_lock(&dev->io_lock);
+	irq.armed = vectors_armed(&dev->irqs[index]);
+	pthread_mutex_unlock(&dev->io_lock);
+	r = vfmi_sized_out(ret, &irq, sizeof(irq));
+	return r < 0 ? fail_irq(dev, ret_error, -r, "interrupt info", index, "size of the caller's struct") : 0;
+}
+
+/* arming */
+
+static void close_all(struct vfm_device *dev, int *fds, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		close_fd(dev, fds[i]);
+	free(fds);
+}
+
+/* Duplicates of @count eventfds, -1 for -1; malloc()ed. */
+static int dup_all(struct vfm_device *dev, const int *eventfds, uint32_t count, int **ret_fds)
+{
+	int *fds = malloc(count * sizeof(*fds));
+
+	if (!fds)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++) {
+		fds[i] = eventfds[i] < 0 ? -1 : dev->sys->ops->dup(dev->sys, eventfds[i]);
+		if (eventfds[i] >= 0 && fds[i] < 0) {
+			int r = fds[i];
+
+			close_all(dev, fds, i);
+			return r;
+		}
+	}
+	*ret_fds = fds;
+	return 0;
+}
+
+/*
+ * After a failed SET_IRQS the kernel has undone what it armed, and with it what stood there before: that is put back.
+ * Where even this fails no vector of the range is taken to be armed. An adopted device may have vectors that its lender
+ * did not declare: there an empty table is no reason to disable the index.
+ */
+static const char *rearm(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count)
+{
+	struct vfmi_vectors *vectors = &dev->irqs[index];
+	int r;
+
+	if (vectors_armed(vectors) == 0) {
+		r = dev->adopted ? 0 : disable_all(dev, index);
+		return r == 0 || r == -EINVAL ? "none of them is armed" : "some of them may be armed";
+	}
+	if (set_eventfds(dev, index, start, count, vectors->fds + start) == 0)
+		return "they are armed as they were";
+	for (uint32_t i = start; i < start + count; i++) {
+		close_fd(dev, vectors->fds[i]);
+		vectors->fds[i] = -1;
+	}
+	return "they could not be armed as they were and count as disarmed";
+}
+
+/* Under the io lock; takes @fds, which are ours, on success. */
+static int arm_vectors(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int *fds,
+		       struct vfm_error *err)
+{
+	struct vfmi_vectors *vectors = &dev->irqs[index];
+	int r = vectors_grow(vectors, start + count);
+
+	if (r < 0)
+		return fail_irq(dev, err, -r, "arm interrupts", index, vfmi_errno_text(-r));
+	r = set_eventfds(dev, index, start, count, fds);
+	if (r < 0)
+		return VFMI_FAIL(dev->ctx, err, -r, dev->name, "arm interrupts",
+				 "interrupt index %" PRIu32 ", vectors %" PRIu32 " to %" PRIu32 ": %s; %s", index,
+				 start, start + count - 1, vfmi_errno_text(-r), rearm(dev, index, start, count));
+	for (uint32_t i = 0; i < count; i++) {
+		close_fd(dev, vectors->fds[start + i]);
+		vectors->fds[start + i] = fds[i];
+	}
+	return 0;
+}
+
+static int check_range(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const char *step,
+		       struct vfm_error *err)
+{
+	struct vfio_irq_info info;
+	int r = ask_irq(dev, index, step, &info, err);
+
+	if (r < 0)
+		return r;
+	if (count == 0 || start >= info.count || count > info.count - start)
+		return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, step,
+				 "interrupt index %" PRIu32 " has %" PRIu32 " vectors; %" PRIu32 " from %" PRIu32
+				 " on are not among them",
+				 index, info.count, count, start);
+	if (!(info.flags & VFIO_IRQ_INFO_EVENTFD))
+		return fail_irq(dev, err, EOPNOTSUPP, step, index, "it does not signal eventfds");
+	return 0;
+}
+
+int vfm_device_irq_arm(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int *eventfds,
+		       struct vfm_error *ret_error)
+{
+	int *fds;
+	int r;
+
+	r = check_range(dev, index, start, count, "arm interrupts", ret_error);
+	if (r < 0)
+		return r;
+	r = dup_all(dev, eventfds, count, &fds);
+	if (r < 0)
+		return fail_irq(dev, ret_error, -r, "arm interrupts", index, vfmi_errno_text(-r));
+	pthread_mutex_lock(&dev->io_lock);
+	r = arm_vectors(dev, index, start, count, fds, ret_error);
+	pthread_mutex_unlock(&dev->io_lock);
+	if (r < 0)
+		close_all(dev, fds, count);
+	else
+		free(fds);
+	return r;
+}
+
+int vfm_device_irq_disarm(struct vfm_device *dev, uint32_t index, struct vfm_error *ret_error)
+{
+	struct vfio_irq_info info;
+	int r;
+
+	r = ask_irq(dev, index, "disarm interrupts", &info, ret_error);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&dev->io_lock);
+	r = disable_all(dev, index);
+	if (r == -EINVAL && vectors_armed(&dev->irqs[index]) == 0)
+		r = 0; /* how vfio-pci says that the index was not enabled */
+	if (r == 0)
+		vectors_clear(dev, &dev->irqs[index]);
+	pthread_mutex_unlock(&dev->io_lock);
+	return r < 0 ? fail_irq(dev, ret_error, -r, "disarm interrupts", index, vfmi_errno_text(-r)) : 0;
+}
+
+int vfm_device_irq_eventfd(const struct vfm_device *dev, uint32_t index, uint32_t vector)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&dev->io_lock;
+	int fd;
+
+	if (index >= VFMI_MAX_IRQ_INDEXES)
+		return -1;
+	pthread_mutex_lock(lock);
+	fd = vectors_fd(&dev->irqs[index], vector);
+	pthread_mutex_unlock(lock);
+	return fd;
+}
+
+int vfm_device_irq_trigger(struct vfm_device *dev, uint32_t index, uint32_t vector, struct vfm_error *ret_error)
+{
+	const uint8_t fire = 1;
+	int r;
+
+	r = check_range(dev, index, vector, 1, "trigger interrupt", ret_error);
+	if (r < 0)
+		return r;
+	r = vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER, vector,
+			       1, &fire, sizeof(fire));
+	return r < 0 ? fail_irq(dev, ret_error, -r, "trigger interrupt", index, vfmi_errno_text(-r)) : 0;
+}
+
+int vfm_device_irq_mask(struct vfm_device *dev, uint32_t index, bool masked, struct vfm_error *ret_error)
+{
+	uint32_t action = masked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK;
+	const char *step = masked ? "mask interrupt" : "unmask interrupt";
+	struct vfio_irq_info info;
+	int r;
+
+	r = ask_irq(dev, index, step, &info, ret_error);
+	if (r < 0)
+		return r;
+	if (info.count == 0 || !(info.flags & VFIO_IRQ_INFO_MASKABLE))
+		return fail_irq(dev, ret_error, EOPNOTSUPP, step, index, "it cannot be masked");
+	r = vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_NONE | action, 0, info.count, NULL, 0);
+	return r < 0 ? fail_irq(dev, ret_error, -r, step, index, vfmi_errno_text(-r)) : 0;
+}
+
+/* lending */
+
+int vfmi_device_irq_declare(struct vfm_device *dev, uint32_t index, uint32_t vector, int eventfd)
+{
+	struct vfmi_vectors *vectors;
+	int fd;
+	int r;
+
+	if (index >= VFMI_MAX_IRQ_INDEXES || vector >= VFMI_MAX_VECTORS)
+		return -EINVAL;
+	fd = dev->sys->ops->dup(dev->sys, eventfd);
+	if (fd < 0)
+		return fd;
+	vectors = &dev->irqs[index];
+	pthread_mutex_lock(&dev->io_lock);
+	r = vectors_grow(vectors, vector + 1);
+	if (r == 0) {
+		close_fd(dev, vectors->fds[vector]);
+		vectors->fds[vector] = fd;
+	}
+	pthread_mutex_unlock(&dev->io_lock);
+	if (r < 0)
+		close_fd(dev, fd);
+	return r;
+}
+
+int vfmi_device_irq_each(const struct vfm_device *dev, vfmi_irq_fn *fn, void *user)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&dev->io_lock;
+	int r = 0;
+
+	pthread_mutex_lock(lock);
+	for (uint32_t i = 0; r == 0 && i < VFMI_MAX_IRQ_INDEXES; i++)
+		for (uint32_t v = 0; r == 0 && v < dev->irqs[i].room; v++)
+			if (dev->irqs[i].fds[v] >= 0)
+				r = fn(user, i, v, dev->irqs[i].fds[v]);
+	pthread_mutex_unlock(lock);
+	return r;
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT */
+/* Device object: opening, adopting, binding, attaching; who may change it now. Owns the descriptors. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "device-body.h"
+#include "wire.h"
+
+int vfmi_device_fail(struct vfm_device *dev, struct vfm_error *err, int code, const char *step, const char *what)
+{
+	return VFMI_FAIL(dev->ctx, err, code, dev->name, step, "%s: %s", what, vfmi_errno_text(code));
+}
+
+int vfmi_device_need_bound(struct vfm_device *dev, const char *step, struct vfm_error *err)
+{
+	if (dev->bound)
+		return 0;
+	return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, step, "the device is not bound yet");
+}
+
+/* one mutating call at a time */
+
+int vfmi_device_begin(struct vfm_device *dev, const struct vfm_session *session, const char *step,
+		      struct vfm_error *err)
+{
+	const char *why = NULL;
+
+	pthread_mutex_lock(&dev->lock);
+	if (dev->busy)
+		why = "another call is changing the device";
+	else if (dev->session && dev->session != session)
+		why = "a data session is open";
+	else
+		dev->busy = true;
+	pthread_mutex_unlock(&dev->lock);
+	return why ? vfmi_device_fail(dev, err, EBUSY, step, why) : 0;
+}
+
+void vfmi_device_end(struct vfm_device *dev)
+{
+	pthread_mutex_lock(&dev->lock);
+	dev->busy = false;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+int vfmi_device_claim(struct vfm_device *dev, struct vfm_session *session, struct vfm_error *err)
+{
+	const char *why = NULL;
+
+	pthread_mutex_lock(&dev->lock);
+	if (dev->busy)
+		why = "another call is changing the device";
+	else if (dev->session)
+		why = "a data session is open already";
+	else
+		dev->session = session;
+	pthread_mutex_unlock(&dev->lock);
+	return why ? vfmi_device_fail(dev, err, EBUSY, "begin a data session", why) : 0;
+}
+
+void vfmi_device_release(struct vfm_device *dev, struct vfm_session *session)
+{
+	pthread_mutex_lock(&dev->lock);
+	if (dev->session == session)
+		dev->session = NULL;
+	pthread_mutex_unlock(&dev->lock);
+}
+
+/* life */
+
+static int device_new(struct vfm_context *ctx, const char *name, const struct vfm_identity *identity,
+		      struct vfm_device **ret_dev)
+{
+	struct vfm_device *dev = calloc(1, sizeof(*dev));
+
+	if (!dev)
+		return -ENOMEM;
+	dev->ctx = ctx;
+	dev->sys = ctx->sys;
+	dev->fd = -1;
+	dev->identity.size = sizeof(dev->identity);
+	if (identity)
+		dev->identity = *identity;
+	snprintf(dev->name, sizeof(dev->name), "%s", name);
+	memcpy(dev->identity.name, dev->name, sizeof(dev->name));
+	/* default mutexes cannot fail to be made */
+	(void)pthread_mutex_init(&dev->lock, NULL);
+	(void)pthread_mutex_init(&dev->io_lock, NULL);
+	*ret_dev = dev;
+	return 0;
+}
+
+void vfm_device_close(struct vfm_device *dev)
+{
+	if (!dev)
+		return;
+	vfmi_device_irq_clear(dev);
+	if (dev->fd >= 0)
+		dev->sys->ops->close(dev->sys, dev->fd);
+	if (dev->owns_iommu)
+		vfm_iommu_close(dev->iommu);
+	pthread_mutex_destroy(&dev->io_lock);
+	pthread_mutex_destroy(&dev->lock);
+	free(dev);
+}
+
+static int fail_open(struct vfm_context *ctx, int code, const struct vfm_candidate *candidate, struct vfm_error *err)
+{
+	const char *remedy = "";
+
+	if (code == EACCES || code == EPERM)
+		remedy = "; its owner must let this user in, for example by a udev rule for SUBSYSTEM==\"vfio-dev\"";
+	else if (code == ENODEV || code == ENXIO || code == ENOENT)
+		remedy = "; the device has gone, or the node is stale";
+	else if (code == EBUSY)
+		remedy = "; somebody else has it or its group open";
+	return VFMI_FAIL(ctx, err, code, candidate->identity.name, "open", "%s: %s%s", candidate->cdev,
+			 vfmi_errno_text(code), remedy);
+}
+
+int vfm_device_open(struct vfm_context *ctx, const char *name, struct vfm_device **ret_dev, struct vfm_error *ret_error)
+{
+	VFM_OPTS(vfm_candidate, candidate);
+	struct vfm_device *dev;
+	int r;
+
+	r = vfm_find(ctx, name, &candidate, ret_error);
+	if (r < 0)
+		return r;
+	if (!(candidate.flags & VFM_CANDIDATE_CDEV))
+		return VFMI_FAIL(ctx, ret_error, EOPNOTSUPP, candidate.identity.name, "open",
+				 "it has no device file under /dev/vfio/devices: the kernel lacks "
+				 "CONFIG_VFIO_DEVICE_CDEV (Linux 6.6), and groups are not used here");
+	r = device_new(ctx, candidate.identity.name, &candidate.identity, &dev);
+	if (r < 0)
+		return VFMI_FAIL(ctx, ret_error, -r, candidate.identity.name, "open", "%s", vfmi_errno_text(-r));
+	r = dev->sys->ops->open(dev->sys, candidate.cdev, O_RDWR, 0);
+	if (r < 0) {
+		vfm_device_close(dev);
+		return fail_open(ctx, -r, &candidate, ret_error);
+	}
+	dev->fd = r;
+	*ret_dev = dev;
+	return 0;
+}
+
+static const char *bind_remedy(int code)
+{
+	switch (code) {
+	case EBUSY:
+		return "held by somebody else: another iommufd has it, or its group or a sibling in the group is in "
+		       "use";
+	case EINVAL:
+		return "bound already, or its IOMMU is not cache-coherent";
+	case EPERM:
+		return "its interrupts are not isolated by the IOMMU; iommufd's allow_unsafe_interrupts=1 overrides";
+	case EBADFD:
+		return "the address space's descriptor is not an iommufd";
+	default:
+		return "the kernel does not give it to the iommufd";
+	}
+}
+
+int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_error *ret_error)
+{
+	int r;
+
+	r = vfmi_device_begin(dev, NULL, "bind", ret_error);
+	if (r < 0)
+		return r;
+	if (dev->bound) {
+		r = vfmi_device_fail(dev, ret_error, EINVAL, "bind", "the device is bound already");
+		goto end;
+	}
+	r = vfmi_vfio_bind(dev->sys, dev->fd, vfm_iommu_fd(iommu), &dev->devid);
+	if (r < 0) {
+		vfmi_device_fail(dev, ret_error, -r, "bind", bind_remedy(-r));
+		goto end;
+	}
+	dev->bound = true;
+	dev->iommu = iommu;
+end:
+	vfmi_device_end(dev);
+	return r;
+}
+
+static const char *attach_remedy(int code)
+{
+	switch (code) {
+	case EADDRINUSE:
+		return "a reserved region of the device, or the alignment it needs, hits an area that is mapped";
+	case ENOMEM:
+		return "the mapped areas exceed the locked-memory limit (RLIMIT_MEMLOCK, ulimit -l)";
+	case EFAULT:
+		return "a mapped area's memory is not there";
+	case ENOENT:
+		return "the address space has gone";
+	case EINVAL:
+		return "the device cannot use this address space, or was not bound to its iommufd";
+	default:
+		return "the kernel does not attach it to the address space";
+	}
+}
+
+int vfm_device_attach(struct vfm_device *dev, struct vfm_error *ret_error)
+{
+	uint32_t pt_id;
+	int r;
+
+	r = vfmi_device_begin(dev, NULL, "attach", ret_error);
+	if (r < 0)
+		return r;
+	if (!dev->iommu) {
+		r = vfmi_device_fail(dev, ret_error, EINVAL, "attach", "no address space of the device is known");
+		goto end;
+	}
+	pt_id = vfm_iommu_ioas_id(dev->iommu);
+	r = vfmi_vfio_attach(dev->sys, dev->fd, &pt_id);
+	if (r < 0)
+		vfmi_device_fail(dev, ret_error, -r, "attach", attach_remedy(-r));
+	else
+		dev->pt_id = pt_id;
+end:
+	vfmi_device_end(dev);
+	return r;
+}
+
+int vfm_device_detach(struct vfm_device *dev, struct vfm_error *ret_error)
+{
+	int r;
+
+	r = vfmi_device_begin(dev, NULL, "detach", ret_error);
+	if (r < 0)
+		return r;
+	r = vfmi_device_need_bound(dev, "detach", ret_error);
+	if (r < 0)
+		goto end;
+	r = vfmi_vfio_detach(dev->sys, dev->fd);
+	if (r < 0)
+		vfmi_device_fail(dev, ret_error, -r, "detach", "the device may still reach the address space");
+	else
+		dev->pt_id = 0;
+end:
+	vfmi_device_end(dev);
+	return r;
+}
+
+int vfm_device_open_attached(struct vfm_context *ctx, const char *name, struct vfm_iommu *iommu,
+			     struct vfm_device **ret_dev, struct vfm_error *ret_error)
+{
+	struct vfm_device *dev;
+	int r;
+
+	r = vfm_device_open(ctx, name, &dev, ret_error);
+	if (r < 0)
+		return r;
+	r = vfm_device_bind(dev, iommu, ret_error);
+	if (r < 0)
+		goto err_close;
+	r = vfm_device_attach(dev, ret_error);
+	if (r < 0)
+		goto err_close;
+	*ret_dev = dev;
+	return 0;
+
+err_close:
+	vfm_device_close(dev);
+	return r;
+}
+
+/* adoption */
+
+static int take_adopt(struct vfm_context *ctx, const struct vfm_adopt *from, struct vfm_adopt *adopt,
+		      struct vfm_identity *identity, struct vfm_error *err)
+{
+	const char *flaw = NULL;
+
+	if (vfmi_sized_in(adopt, sizeof(*adopt), from, sizeof(*adopt)) < 0)
+		flaw = "struct vfm_adopt of a size not known here";
+	else if (adopt->identity && vfmi_sized_in(identity, sizeof(*identity), adopt->identity, sizeof(*identity)) < 0)
+		flaw = "struct vfm_identity of a size not known here";
+	else if (adopt->reserved)
+		flaw = "a reserved field is not zero";
+	else if (adopt->backend != VFM_BACKEND_UNKNOWN && adopt->backend != VFM_BACKEND_IOMMUFD)
+		flaw = "an IOMMU back end not known here";
+	else if (adopt->name && strlen(adopt->name) >= sizeof(identity->name))
+		flaw = "the name is too long";
+	if (flaw)
+		return VFMI_FAIL(ctx, err, EINVAL, NULL, "adopt", "%s", flaw);
+	identity->driver[sizeof(identity->driver) - 1] = '\0';
+	identity->mdev_type[sizeof(identity->mdev_type) - 1] = '\0';
+	identity->firmware[sizeof(identity->firmware) - 1] = '\0';
+	return 0;
+}
+
+/* Only a bound device answers GET_INFO. */
+static int check_bound(struct vfm_device *dev, struct vfm_error *err)
+{
+	struct vfio_device_info info;
+	int r = vfmi_vfio_device_info(dev->sys, dev->fd, &info);
+
+	if (r == -ENOTTY)
+		return vfmi_device_fail(dev, err, EINVAL, "adopt", "the descriptor is not a VFIO device file");
+	if (r == -EINVAL)
+		return vfmi_device_fail(dev, err, EINVAL, "adopt", "the device is not bound to an iommufd yet");
+	if (r < 0)
+		return vfmi_device_fail(dev, err, -r, "adopt", "the device does not tell what it is");
+	dev->bound = true;
+	return 0;
+}
+
+static int adopt_descriptors(struct vfm_device *dev, const struct vfm_adopt *adopt, struct vfm_error *err)
+{
+	int r = dev->sys->ops->dup(dev->sys, adopt->device_fd);
+
+	if (r < 0)
+		return vfmi_device_fail(dev, err, -r, "adopt", "cannot duplicate the device's descriptor");
+	dev->fd = r;
+	r = check_bound(dev, err);
+	if (r < 0 || adopt->iommufd < 0 || adopt->ioas_id == 0)
+		return r;
+	r = vfm_iommu_adopt(dev->ctx, adopt->iommufd, adopt->ioas_id, &dev->iommu, err);
+	dev->owns_iommu = r == 0;
+	return r;
+}
+
+int vfm_device_adopt(struct vfm_context *ctx, const struct vfm_adopt *adopt, struct vfm_device **ret_dev,
+		     struct vfm_error *ret_error)
+{
+	VFM_OPTS(vfm_identity, identity);
+	struct vfm_device *dev;
+	struct vfm_adopt from;
+	char fallback[24];
+	int r;
+
+	r = take_adopt(ctx, adopt, &from, &identity, ret_error);
+	if (r < 0)
+		return r;
+	snprintf(fallback, sizeof(fallback), "fd:%" PRId32, from.device_fd);
+	r = device_new(ctx, from.name ? from.name : fallback, &identity, &dev);
+	if (r < 0)
+		return VFMI_FAIL(ctx, ret_error, -r, from.name, "adopt", "%s", vfmi_errno_text(-r));
+	dev->adopted = true;
+	dev->devid = from.devid;
+	dev->pt_id = from.pt_id;
+	r = adopt_descriptors(dev, &from, ret_error);
+	if (r < 0) {
+		vfm_device_close(dev);
+		return r;
+	}
+	*ret_dev = dev;
+	return 0;
+}
+
+/* what is known */
+
+const char *vfm_device_name(const struct vfm_device *dev)
+{
+	return dev->name;
+}
+
+int vfm_device_fd(const struct vfm_device *dev)
+{
+	return dev->fd;
+}
+
+uint32_t vfm_device_id(const struct vfm_device *dev)
+{
+	return dev->devid;
+}
+
+uint32_t vfm_device_pt_id(const struct vfm_device *dev)
+{
+	return dev->pt_id;
+}
+
+bool vfm_device_is_adopted(const struct vfm_device *dev)
+{
+	return dev->adopted;
+}
+
+struct vfm_context *vfm_device_context(const struct vfm_device *dev)
+{
+	return dev->ctx;
+}
+
+struct vfm_iommu *vfm_device_iommu(const struct vfm_device *dev)
+{
+	return dev->iommu;
+}
+
+struct vfmi_sys *vfmi_device_sys(const struct vfm_device *dev)
+{
+	return dev->sys;
+}
+
+static int ask_info(struct vfm_device *dev, const char *step, struct vfio_device_info *ret, struct vfm_error *err)
+{
+	int r = vfmi_device_need_bound(dev, step, err);
+
+	if (r < 0)
+		return r;
+	r = vfmi_vfio_device_info(dev->sys, dev->fd, ret);
+	return r < 0 ? vfmi_device_fail(dev, err, -r, step, "the device does not tell what it is") : 0;
+}
+
+int vfm_device_info(struct vfm_device *dev, struct vfm_device_info *ret, struct vfm_error *ret_error)
+{
+	struct vfm_device_info info;
+	struct vfio_device_info found;
+	int r;
+
+	r = ask_info(dev, "device info", &found, ret_error);
+	if (r < 0)
+		return r;
+	info = (struct vfm_device_info){
+		.flags = found.flags,
+		.num_regions = found.num_regions,
+		.num_irqs = found.num_irqs,
+	};
+	r = vfmi_sized_out(ret, &info, sizeof(info));
+	return r < 0 ? vfmi_device_fail(dev, ret_error, -r, "device info", "size of the caller's struct") : 0;
+}
+
+/* Type 0 header of PCI configuration space; only that type has subsystem ids. */
+static int identify_pci(struct vfm_device *dev, struct vfm_identity *identity, struct vfm_error *err)
+{
+	uint8_t header[64];
+	int r = vfm_device_region_read(dev, VFM_REGION_CONFIG, 0, header, sizeof(header), err);
+
+	if (r < 0)
+		return r;
+	if (vfmi_get_le16(header) == 0xffff)
+		return vfmi_device_fail(dev, err, ENODEV, "identify", "its configuration space reads as all ones");
+	identity->flags |= VFM_IDENTITY_PCI | VFM_IDENTITY_REVISION;
+	identity->pci_vendor = vfmi_get_le16(header);
+	identity->pci_device = vfmi_get_le16(header + 0x02);
+	identity->pci_revision = header[0x08];
+	identity->pci_class = vfmi_get_le32(header + 0x08) >> 8;
+	if ((header[0x0e] & 0x7f) == 0) {
+		identity->flags |= VFM_IDENTITY_SUBSYSTEM;
+		identity->pci_subvendor = vfmi_get_le16(header + 0x2c);
+		identity->pci_subdevice = vfmi_get_le16(header + 0x2e);
+	}
+	return 0;
+}
+
+static int identify_bound(struct vfm_device *dev, struct vfm_identity *identity, struct vfm_error *err)
+{
+	struct vfio_device_info info;
+	int r = ask_info(dev, "identify", &info, err);
+
+	if (r < 0)
+		return r;
+	if (info.flags & VFIO_DEVICE_FLAGS_PCI) {
+		r = identify_pci(dev, identity, err);
+		if (r < 0)
+			return r;
+	}
+	identity->migration_flags = 0;
+	r = vfmi_device_ask_flags(dev, &identity->migration_flags);
+	if (r < 0 && r != -EOPNOTSUPP)
+		return vfmi_device_fail(dev, err, -r, "identify", "the device does not tell its migration flags");
+	identity->flags |= VFM_IDENTITY_MIGRATION;
+	return 0;
+}
+
+int vfm_device_identity(struct vfm_device *dev, struct vfm_identity *ret, struct vfm_error *ret_error)
+{
+	struct vfm_identity identity = dev->identity;
+	struct utsname host;
+	int r;
+
+	r = dev->sys->ops->uname(dev->sys, &host);
+	if (r < 0)
+		return vfmi_device_fail(dev, ret_error, -r, "identify", "the kernel does not tell its release");
+	snprintf(identity.kernel, sizeof(identity.kernel), "%.*s", (int)sizeof(identity.kernel) - 1, host.release);
+	if (dev->sys->simulated)
+		identity.flags |= VFM_IDENTITY_SIMULATED;
+	r = dev->bound ? identify_bound(dev, &identity, ret_error) : 0;
+	if (r < 0)
+		return r;
+	r = vfmi_sized_out(ret, &identity, sizeof(identity));
+	return r < 0 ? vfmi_device_fail(dev, ret_error, -r, "identify", "size of the caller's struct") : 0;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* Device object: what is adopted and what is not, who the device says it is, and that failures leave nothing open. */
+#include "fake_device.h"
+
+static struct vfm_adopt adoption(void)
+{
+	return (struct vfm_adopt){ .size = sizeof(struct vfm_adopt), .device_fd = FAKE_FD, .iommufd = -1 };
+}
+
+static int adopt(const struct vfm_adopt *from)
+{
+	struct vfm_device *adopted = NULL;
+	int open_before = fake.open_fds;
+	int r = vfm_device_adopt(ctx, from, &adopted, &error);
+
+	if (r < 0)
+		ck_assert_ptr_null(adopted);
+	vfm_device_close(adopted);
+	ck_assert_int_eq(fake.open_fds, open_before);
+	return r;
+}
+
+START_TEST(adopted_device_tells)
+{
+	struct vfm_adopt from = adoption();
+	struct vfm_device *adopted;
+
+	from.devid = 5;
+	from.pt_id = 6;
+	ck_assert_int_eq(vfm_device_adopt(ctx, &from, &adopted, &error), 0);
+	ck_assert_str_eq(vfm_device_name(adopted), "fd:3");
+	ck_assert_int_ge(vfm_device_fd(adopted), 100);
+	ck_assert_uint_eq(vfm_device_id(adopted), 5);
+	ck_assert_uint_eq(vfm_device_pt_id(adopted), 6);
+	ck_assert(vfm_device_is_adopted(adopted));
+	ck_assert_ptr_eq(vfm_device_context(adopted), ctx);
+	ck_assert_ptr_null(vfm_device_iommu(adopted));
+	ck_assert_ptr_eq(vfmi_device_sys(adopted), &fake_sys);
+	vfm_device_close(adopted);
+	vfm_device_close(NULL);
+}
+END_TEST
+
+START_TEST(bad_descriptors_are_refused)
+{
+	struct vfm_adopt from = adoption();
+
+	from.device_fd = -1;
+	ck_assert_int_eq(adopt(&from), -EBADF);
+	from = adoption();
+	fake.dup_limit = 1;
+	ck_assert_int_eq(adopt(&from), -EMFILE);
+}
+END_TEST
+
+START_TEST(wishes_are_checked)
+{
+	static char name[65];
+	struct vfm_adopt from = adoption();
+
+	from.reserved = 1;
+	ck_assert_int_eq(adopt(&from), -EINVAL);
+	from = adoption();
+	from.backend = 2;
+	ck_assert_int_eq(adopt(&from), -EINVAL);
+	from.backend = VFM_BACKEND_IOMMUFD;
+	ck_assert_int_eq(adopt(&from), 0);
+	from = adoption();
+	from.size = 8;
+	ck_assert_int_eq(adopt(&from), -EINVAL);
+	from = adoption();
+	memset(name, 'n', 64);
+	from.name = name;
+	ck_assert_int_eq(adopt(&from), -EINVAL);
+	name[63] = '\0';
+	ck_assert_int_eq(adopt(&from), 0);
+}
+END_TEST
+
+static int info_result;
+
+static bool answer_info(unsigned long request, void *arg, int *r)
+{
+	(void)arg;
+	*r = info_result;
+	return request == VFIO_DEVICE_GET_INFO;
+}
+
+static const struct {
+	int kernel;
+	int result;
+	const char *word;
+} strangers[] = {
+	{ -ENOTTY, -EINVAL, "not a VFIO device" },
+	{ -EINVAL, -EINVAL, "not bound" },
+	{ -ENODEV, -ENODEV, "ENODEV" },
+};
+
+START_TEST(strangers_are_not_adopted)
+{
+	struct vfm_adopt from = adoption();
+
+	info_result = strangers[_i].kernel;
+	fake.hook = answer_info;
+	ck_assert_int_eq(adopt(&from), strangers[_i].result);
+	ck_assert_ptr_nonnull(strstr(error.message, strangers[_i].word));
+}
+END_TEST
+
+START_TEST(unusable_address_space_is_refused)
+{
+	struct vfm_adopt from = adoption();
+
+	from.iommufd = 4;
+	ck_assert_int_eq(adopt(&from), 0); /* no IOAS known: nothing to stand on */
+	from.ioas_id = 9;
+	ck_assert_int_eq(adopt(&from), -EINVAL); /* the fake is no iommufd */
+	ck_assert_ptr_nonnull(strstr(error.message, "not an iommufd"));
+}
+END_TEST
+
+START_TEST(binding_twice_is_refused)
+{
+	ck_assert_int_eq(vfm_device_bind(dev, NULL, &error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.message, "bound already"));
+	ck_assert_int_eq(vfm_device_attach(dev, &error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.message, "no address space"));
+}
+END_TEST
+
+START_TEST(info_is_sized)
+{
+	VFM_OPTS(vfm_device_info, info);
+
+	ck_assert_int_eq(vfm_device_info(dev, &info, &error), 0);
+	ck_assert_uint_eq(info.flags, VFM_DEVICE_PCI | VFM_DEVICE_RESET);
+	ck_assert_uint_eq(info.num_regions, 9);
+	ck_assert_uint_eq(info.num_irqs, 5);
+	info.size = 0;
+	ck_assert_int_eq(vfm_device_info(dev, &info, &error), -EINVAL);
+	info_result = -EIO;
+	fake.hook = answer_info;
+	info.size = sizeof(info);
+	ck_assert_int_eq(vfm_device_info(dev, &info, NULL), -EIO);
+}
+END_TEST
+
+/* identity */
+
+static void put_header(uint8_t type)
+{
+	const uint8_t header[16] = { 0x34, 0x12, 0xe8, 0x11, 0, 0, 0, 0, 0x10, 0x03, 0x02, 0x01, 0, 0, type, 0 };
+	const uint8_t subsystem[4] = { 0xf4, 0x1a, 0x00, 0x11 };
+
+	memcpy(fake.region, header, sizeof(header));
+	memcpy(fake.region + 0x2c, subsystem, sizeof(subsystem));
+}
+
+START_TEST(pci_ids_come_from_the_device)
+{
+	VFM_OPTS(vfm_identity, identity);
+
+	put_header(0x80); /* multifunction, type 0 */
+	ck_assert_int_eq(vfm_device_identity(dev, &identity, &error), 0);
+	ck_assert_uint_eq(identity.flags,
+			  VFM_IDENTITY_PCI | VFM_IDENTITY_SUBSYSTEM | VFM_IDENTITY_REVISION | VFM_IDENTITY_MIGRATION);
+	ck_assert_uint_eq(identity.pci_vendor, 0x1234);
+	ck_assert_uint_eq(identity.pci_device, 0x11e8);
+	ck_assert_uint_eq(identity.pci_subvendor, 0x1af4);
+	ck_assert_uint_eq(identity.pci_subdevice, 0x1100);
+	ck_assert_uint_eq(identity.pci_revision, 0x10);
+	ck_assert_uint_eq(identity.pci_class, 0x010203);
+	ck_assert_uint_eq(identity.migration_flags, 7);
+	ck_assert_str_eq(identity.name, "dev0");
+	ck_assert_str_eq(identity.kernel, "6.12.0-test");
+	put_header(1);
+	identity = (struct vfm_identity){ .size = sizeof(identity) };
+	ck_assert_int_eq(vfm_device_identity(dev, &identity, &error), 0);
+	ck_assert(!(identity.flags & VFM_IDENTITY_SUBSYSTEM));
+	ck_assert_uint_eq(identity.pci_subvendor, 0);
+}
+END_TEST
+
+START_TEST(a_dead_device_is_noticed)
+{
+	VFM_OPTS(vfm_identity, identity);
+
+	memset(fake.region, 0xff, sizeof(fake.region));
+	ck_assert_int_eq(vfm_device_identity(dev, &identity, &error), -ENODEV);
+}
+END_TEST
+
+START_TEST(other_buses_have_no_pci_ids)
+{
+	VFM_OPTS(vfm_identity, identity);
+
+	fake.device_flags = 0;
+	fake.flags = 0;
+	ck_assert_int_eq(vfm_device_identity(dev, &identity, &error), 0);
+	ck_assert_uint_eq(identity.flags, VFM_IDENTITY_MIGRATION);
+	ck_assert_uint_eq(identity.migration_flags, 0);
+	ck_assert_int_eq(error.code, 0);
+}
+END_TEST
+
+START_TEST(the_lender_s_knowledge_is_kept)
+{
+	VFM_OPTS(vfm_identity, told);
+	VFM_OPTS(vfm_identity, identity);
+	struct vfm_adopt from = adoption();
+	struct vfm_device *adopted;
+
+	memset(told.driver, 'd', sizeof(told.driver)); /* a lender need not end its strings */
+	memset(told.mdev_type, 'm', sizeof(told.mdev_type));
+	memset(told.firmware, 'f', sizeof(told.firmware));
+	memset(told.kernel, 'k', sizeof(told.kernel));
+	memset(told.name, 'x', sizeof(told.name));
+	from.identity = &told;
+	from.name = "lent";
+	fake.device_flags = 0;
+	ck_assert_int_eq(vfm_device_adopt(ctx, &from, &adopted, &error), 0);
+	ck_assert_int_eq(vfm_device_identity(adopted, &identity, &error), 0);
+	ck_assert_uint_eq(strlen(identity.driver), sizeof(identity.driver) - 1);
+	ck_assert_uint_eq(strlen(identity.mdev_type), sizeof(identity.mdev_type) - 1);
+	ck_assert_uint_eq(strlen(identity.firmware), sizeof(identity.firmware) - 1);
+	ck_assert_str_eq(identity.name, "lent");
+	ck_assert_str_eq(identity.kernel, "6.12.0-test");
+	vfm_device_close(adopted);
+	told.size = 8;
+	ck_assert_int_eq(adopt(&from), -EINVAL);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("device");
+	TCase *tests = tcase_create("device");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tests, fake_setup, fake_teardown);
+	tcase_add_test(tests, adopted_device_tells);
+	tcase_add_test(tests, bad_descriptors_are_refused);
+	tcase_add_test(tests, wishes_are_checked);
+	tcase_add_loop_test(tests, strangers_are_not_adopted, 0, (int)VFMI_ARRAY_SIZE(strangers));
+	tcase_add_test(tests, unusable_address_space_is_refused);
+	tcase_add_test(tests, binding_twice_is_refused);
+	tcase_add_test(tests, info_is_sized);
+	tcase_add_test(tests, pci_ids_come_from_the_device);
+	tcase_add_test(tests, a_dead_device_is_noticed);
+	tcase_add_test(tests, other_buses_have_no_pci_ids);
+	tcase_add_test(tests, the_lender_s_knowledge_is_kept);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

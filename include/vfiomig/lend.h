@@ -16,14 +16,15 @@ struct vfm_borrow;
  * vfm_lender_open() - offer devices on a unix socket
  * @path: socket path (created 0600, removed at close), or "@NAME" for the abstract namespace
  *
- * Peers of another uid are turned away (SO_PEERCRED); one borrower at a time. Serves only inside vfm_lender_dispatch().
+ * Peers of another uid but root are turned away (SO_PEERCRED); one borrower at a time. Serves only inside
+ * vfm_lender_dispatch(). A dead socket at @path is replaced.
  * Return: 0, -EADDRINUSE (a live socket is there), -EEXIST (something else is), or errno. Since: 0.1
  */
-VFM_API VFM_MUST_CHECK int vfm_lender_open(struct vfm_context *ctx, const char *path, struct vfm_lender **ret_lender,
-					   struct vfm_error *ret_error);
+VFM_API VFM_MUST_CHECK int vfm_lender_open(struct vfm_context *ctx, const char *path,
+					   struct vfm_lender **ret_lender, struct vfm_error *ret_error);
 VFM_API void vfm_lender_close(struct vfm_lender *lender);
 
-/* Add a device to what is lent, with all that adoption needs; it must outlive the lender. Not while borrowed: -EBUSY. */
+/* Add a device to what is lent, with all that adoption needs; it must outlive the lender. -EBUSY while borrowed. */
 VFM_API VFM_MUST_CHECK int vfm_lender_add(struct vfm_lender *lender, struct vfm_device *dev,
 					  struct vfm_error *ret_error);
 
@@ -48,7 +49,8 @@ struct vfm_lend_info {
 /**
  * vfm_lender_dispatch() - serve what is pending, never blocking; one event a call
  *
- * Interrupt eventfds that a borrower armed and returned become the device's (vfm_device_irq_eventfd()).
+ * Interrupt eventfds that a borrower armed and returned become the device's (vfm_device_irq_eventfd()). Not while
+ * another thread arms interrupts of a lent device.
  * Return: 0 (ret_info->event may be VFM_LEND_NONE), or -errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_lender_dispatch(struct vfm_lender *lender, struct vfm_lend_info *ret_info,
@@ -57,6 +59,8 @@ VFM_API VFM_MUST_CHECK int vfm_lender_dispatch(struct vfm_lender *lender, struct
 /**
  * vfm_borrow_open() - fetch the devices a holder lends
  *
+ * Blocking: as long as the holder takes to answer, 5 s at most for each answer (-ETIMEDOUT). A holder of another uid is
+ * not trusted, but by root. Failures that are not a device's carry VFM_ERROR_PEER.
  * Return: 0, -ENOENT or -ECONNREFUSED (nobody lends there), -EBUSY (lent already), -EPERM, -EPROTO. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_borrow_open(struct vfm_context *ctx, const char *path, struct vfm_borrow **ret_borrow,
@@ -73,11 +77,12 @@ VFM_API void vfm_borrow_close(struct vfm_borrow *borrow);
  * vfm_device_describe() - one line that adopts this device in a process that inherits its descriptors
  * @buf: room for VFM_DESCRIPTION_MAX bytes
  *
- * Form: "fd:5,iommufd=6,ioas=1,devid=2,pt=3,name=0000:01:00.0,irq=1:0:7" (irq=INDEX:VECTOR:FD, repeated).
- * Return: length without NUL, or -ENOSPC. Since: 0.1
+ * Form: "fd:5,iommufd=6,ioas=1,devid=2,pt=3,name=0000:01:00.0,irq=1:0:7" (irq=INDEX:VECTOR:FD, repeated). Further
+ * keys: backend, driver, mdev, firmware, sim. In texts everything but letters, digits and "._:/@+-" is written %XX.
+ * The device is asked for its identity. Return: length without NUL, or -ENOSPC. Since: 0.1
  */
 #define VFM_DESCRIPTION_MAX 4096u
-VFM_API VFM_MUST_CHECK int vfm_device_describe(const struct vfm_device *dev, char *buf, size_t room);
+VFM_API VFM_MUST_CHECK int vfm_device_describe(struct vfm_device *dev, char *buf, size_t room);
 
 /**
  * vfm_device_adopt_described() - the inverse, in the process that inherited the descriptors

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The textual form of a device that lives on in another process; shared by inheritance, lending and borrowing. */
+#ifndef VFIOMIG_DESCRIBE_H
+#define VFIOMIG_DESCRIBE_H
+
+#include "internal.h"
+
+struct vfmi_vector {
+	uint32_t index;
+	uint32_t vector;
+	int fd;
+};
+
+/* Everything vfm_device_adopt() needs. Descriptors are numbers here, owned by nobody. */
+struct vfmi_description {
+	int device_fd;
+	int iommufd;
+	uint32_t ioas_id;
+	uint32_t devid;
+	uint32_t pt_id;
+	uint32_t backend;
+	uint32_t simulated;
+	struct vfm_identity identity; /* name and the texts a lender knows */
+	struct vfmi_vector *vectors;
+	size_t count;
+	size_t room;
+};
+
+/* What vfmi_description_parse() found wrong, and where in the text. */
+struct vfmi_parse_trouble {
+	size_t at;
+	const char *why;
+};
+
+int vfmi_description_of(struct vfm_device *dev, struct vfmi_description *ret);
+void vfmi_description_clear(struct vfmi_description *desc);
+int vfmi_description_add_vector(struct vfmi_description *desc, struct vfmi_vector vector);
+
+/* Return: length without NUL, -ENOSPC. Vectors are left out unless @vectors: on a socket they travel apart. */
+int vfmi_description_print(const struct vfmi_description *desc, bool vectors, char *buf, size_t room);
+
+/* Return: 0, -EINVAL with @ret_trouble filled, -ENOMEM. Clear @ret after success. */
+int vfmi_description_parse(const char *text, struct vfmi_description *ret, struct vfmi_parse_trouble *ret_trouble);
+
+/* Adopt the device and declare its vectors; descriptors are duplicated. */
+int vfmi_description_adopt(struct vfm_context *ctx, const struct vfmi_description *desc, struct vfm_device **ret_dev,
+			   struct vfm_error *err);
+
+#endif

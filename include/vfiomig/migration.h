@@ -27,7 +27,7 @@ enum vfm_migration_flag { /* VFIO_MIGRATION_* of the kernel; the legal sets are 
  */
 VFM_API int vfm_fsm_next(uint32_t flags, uint32_t from, uint32_t to);
 
-/* Whether a device with @flags has @state at all. */
+/* Whether a device with @flags has @state and can be asked for it; ERROR never can. */
 VFM_API bool vfm_fsm_has_state(uint32_t flags, uint32_t state);
 
 /**
@@ -70,14 +70,19 @@ VFM_API VFM_MUST_CHECK int vfm_device_data_size(struct vfm_device *dev, uint64_t
 						struct vfm_error *ret_error);
 
 enum vfm_session_flag {
-	VFM_SESSION_LIVE = 1, /* save: begin in PRE_COPY where the device has it, else in STOP_COPY */
-	VFM_SESSION_HOLD_P2P = 2, /* save: device is already in a P2P state and stays there until STOP_COPY */
+	/*
+	 * save: begin in PRE_COPY where the device has it, else in STOP_COPY. A device found in RUNNING_P2P begins in
+	 * PRE_COPY_P2P and one in STOP in STOP_COPY: a save makes nothing run that did not.
+	 */
+	VFM_SESSION_LIVE = 1,
+	VFM_SESSION_HOLD_P2P = 2, /* save: the device must be found in RUNNING_P2P, else -EINVAL */
 };
 
 /**
  * struct vfm_session_opts - how a session begins
  * @flags: enum vfm_session_flag
- * @abort_state: save: state to go back to when the session is aborted; VFM_STATE_UNKNOWN: the state found at start
+ * @abort_state: save: state to go back to when the session is aborted (STOP, RUNNING or RUNNING_P2P); 0 or
+ *               VFM_STATE_UNKNOWN: the state found at start. Not used by a load
  */
 struct vfm_session_opts {
 	uint32_t size;
@@ -100,8 +105,9 @@ VFM_API VFM_MUST_CHECK int vfm_session_save(struct vfm_device *dev, const struct
 /**
  * vfm_session_load() - begin loading: the device goes to RESUMING
  *
- * Refused with -EOPNOTSUPP when the device has no reset that works, since a reset is the only way to abandon a load.
- * Since: 0.1
+ * Refused with -EOPNOTSUPP when the device has no reset that works, since a reset is the only way to abandon a load. A
+ * device that neither says so itself nor by its driver's quirks is reset at once to find out.
+ * Return: as for vfm_session_save(). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_session_load(struct vfm_device *dev, const struct vfm_session_opts *opts,
 					    struct vfm_session **ret_session, struct vfm_error *ret_error);
@@ -154,6 +160,8 @@ VFM_API VFM_MUST_CHECK int vfm_session_stop_copy(struct vfm_session *session, st
  * @ret_state: as in vfm_device_set_state()
  *
  * Load: refused (-EPROTO) after a failed write. A failed verdict leaves the device in RESUMING or ERROR: abort it.
+ * Save: refused (-EPROTO) before VFM_READ_END; when the device does not go, the session can still be aborted. After the
+ * verdict a load is over: if only the arcs behind STOP fail, *ret_state tells and nothing is reset any more.
  * The session object stays until vfm_session_close(). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_session_finish(struct vfm_session *session, uint32_t target, uint32_t *ret_state,
@@ -162,8 +170,11 @@ VFM_API VFM_MUST_CHECK int vfm_session_finish(struct vfm_session *session, uint3
 /**
  * vfm_session_abort() - give up: save goes back to the state at start (never by reset), load resets the device
  *
+ * Thread: any; a vfm_session_read() or _write() that blocks on another thread then returns -ECANCELED. The session is
+ * over whatever comes back, except for -EBUSY (another call is moving the device).
  * Return: 0 when the device is in the state meant (save: abort_state; load: RUNNING, blank), else -errno with the
- * truth in *ret_state. Since: 0.1
+ * truth in *ret_state;
+ * -ENOTRECOVERABLE when a saved device is in ERROR, -EINVAL when the session was over. Since: 0.1
  */
 VFM_API int vfm_session_abort(struct vfm_session *session, uint32_t *ret_state, struct vfm_error *ret_error);
 

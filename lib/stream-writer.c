@@ -3,7 +3,11 @@
 #include "stream-format.h"
 
 #include <stdlib.h>
+#ifdef VFMI_XXH_DISPATCH
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 
 #include "wire.h"
 

@@ -45,8 +45,9 @@ enum vfm_transfer_flag {
 /**
  * struct vfm_transfer_opts - options of save, restore and copy
  * @flags:      enum vfm_transfer_flag
- * @then_state: state of the devices after success; VFM_STATE_UNKNOWN for the default: save to a one-way channel: back
- *              to the state found; save to a duplex peer, copy: source STOP; restore and copy's target: STOP
+ * @then_state: state of the devices after success: STOP, RUNNING, RUNNING_P2P; 0 or VFM_STATE_UNKNOWN for the default:
+ *              save to a one-way channel: back to the state found; save to a duplex peer: STOP, and nothing else is
+ *              allowed; restore: STOP; copy: the target's, default STOP, while the source always ends in STOP
  * @precopy_limit_bytes: LIVE: stop pre-copying after this many bytes; 0: 4 times the first estimate
  * @precopy_limit_ns: LIVE: stop pre-copying after this time; 0: 30 s
  * @progress, @progress_user: may be NULL
@@ -79,7 +80,7 @@ struct vfm_transfer_opts {
 enum vfm_commit {
 	VFM_COMMIT_NONE = 0,    /* one-way channel, or failed before the verdict: nothing was handed over */
 	VFM_COMMIT_DONE = 1,    /* the destination has the state, the source gave it up */
-	VFM_COMMIT_DOUBT = 2,   /* the verdict came or was sent, what followed did not: both sides hold stopped devices */
+	VFM_COMMIT_DOUBT = 2,   /* the verdict came or was sent, what followed did not: each side holds what it has */
 };
 
 /**

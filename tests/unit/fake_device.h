@@ -220,7 +220,7 @@ static struct vfm_context *ctx;
 static struct vfm_device *dev;
 static struct vfm_error error;
 
-static void fake_setup(void)
+static inline void fake_setup(void)
 {
 	struct vfm_adopt adopt = { .size = sizeof(adopt), .device_fd = FAKE_FD, .iommufd = -1, .name = "dev0" };
 
@@ -237,7 +237,7 @@ static void fake_setup(void)
 	ck_assert_int_eq(vfm_device_adopt(ctx, &adopt, &dev, NULL), 0);
 }
 
-static void fake_teardown(void)
+static inline void fake_teardown(void)
 {
 	vfm_device_close(dev);
 	ck_assert_int_eq(fake.open_fds, 0);

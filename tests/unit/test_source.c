@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/* The order in which several devices are moved: nobody stops before all are in P2P, nobody runs before all are again.
+ */
+#include <stdio.h>
+
+#include "channel_fixture.h"
+#include "fake_device.h"
+
+#define DEVICES 3u
+#define STATE_LENGTH 5u
+
+static struct {
+	uint32_t state[DEVICES];
+	uint64_t flags[DEVICES];
+	uint64_t left[DEVICES]; /* bytes the data file still gives before its next pause */
+	uint64_t more;		/* what STOP_COPY adds */
+	uint64_t initial;	/* never goes below this */
+	uint64_t now_ns;
+	char trace[1024];
+	unsigned int fail_set; /* the SET that fails, counted from 1 */
+	unsigned int sets;
+} world;
+
+static struct vfm_device *devs[DEVICES];
+
+/* The adopted descriptors come first, then whatever is opened: device i has 100 + i, its data file 200 + i. */
+static unsigned int device_of(int fd)
+{
+	ck_assert_int_ge(fd, 100);
+	return (unsigned int)fd % 100;
+}
+
+static bool is_data_state(uint32_t state)
+{
+	return state == VFM_STATE_STOP_COPY || state == VFM_STATE_RESUMING || state == VFM_STATE_PRE_COPY ||
+	       state == VFM_STATE_PRE_COPY_P2P;
+}
+
+static void note(unsigned int i, uint32_t state)
+{
+	static const char *const names[] = { "ERR", "stop", "run", "copy", "load", "p2p", "pre", "prep2p" };
+	size_t at = strlen(world.trace);
+
+	snprintf(world.trace + at, sizeof(world.trace) - at, "%s%c:%s", at ? " " : "", 'A' + (char)i, names[state]);
+}
+
+static int set_state(unsigned int i, struct vfio_device_feature_mig_state *mig)
+{
+	bool starts = is_data_state(mig->device_state) && !is_data_state(world.state[i]);
+
+	if (++world.sets == world.fail_set)
+		return -EIO;
+	note(i, mig->device_state);
+	if (mig->device_state == VFM_STATE_STOP_COPY)
+		world.left[i] += world.more;
+	world.state[i] = mig->device_state;
+	mig->data_fd = starts ? 200 + (int)i : -1;
+	return 0;
+}
+
+static int answer_feature(unsigned int i, struct vfio_device_feature *feature)
+{
+	struct vfio_device_feature_mig_state mig;
+	int r = 0;
+
+	switch (feature->flags & VFIO_DEVICE_FEATURE_MASK) {
+	case VFIO_DEVICE_FEATURE_MIGRATION:
+		memcpy(feature->data, &world.flags[i], sizeof(world.flags[i]));
+		return 0;
+	case VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE:
+		memcpy(&mig, feature->data, sizeof(mig));
+		if (feature->flags & VFIO_DEVICE_FEATURE_SET)
+			r = set_state(i, &mig);
+		else
+			mig = (struct vfio_device_feature_mig_state){ world.state[i], -1 };
+		memcpy(feature->data, &mig, sizeof(mig));
+		return r;
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int world_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
+{
+	unsigned int i = device_of(fd);
+
+	if (request == VFIO_MIG_GET_PRECOPY_INFO) {
+		struct vfio_precopy_info *info = arg;
+
+		info->initial_bytes = world.left[i] > world.initial ? world.left[i] : world.initial;
+		info->dirty_bytes = 0;
+		return 0;
+	}
+	if (request == VFIO_DEVICE_FEATURE)
+		return answer_feature(i, arg);
+	return fake_ioctl(sys, fd, request, arg);
+}
+
+static ssize_t world_read(struct vfmi_sys *sys, int fd, void *buf, size_t length)
+{
+	unsigned int i = device_of(fd);
+
+	(void)sys;
+	ck_assert_int_ge(fd, 200);
+	length = (size_t)vfmi_min_u64(length, world.left[i]);
+	memset(buf, (int)i, length);
+	world.left[i] -= length;
+	return length || world.state[i] == VFM_STATE_STOP_COPY ? (ssize_t)length : -ENOMSG;
+}
+
+static int world_close(struct vfmi_sys *sys, int fd)
+{
+	(void)sys, (void)fd;
+	return 0;
+}
+
+static int world_eventfd(struct vfmi_sys *sys, unsigned int initial, int flags)
+{
+	(void)sys, (void)initial, (void)flags;
+	return 300;
+}
+
+static int world_fstat(struct vfmi_sys *sys, int fd, struct stat *st)
+{
+	(void)sys, (void)fd, (void)st;
+	return -EBADF;
+}
+
+static uint64_t world_now_ns(struct vfmi_sys *sys)
+{
+	(void)sys;
+	return world.now_ns += 1000;
+}
+
+static uint64_t world_wall_s(struct vfmi_sys *sys)
+{
+	(void)sys;
+	return 1;
+}
+
+static void world_sleep_ns(struct vfmi_sys *sys, uint64_t ns)
+{
+	(void)sys;
+	world.now_ns += ns;
+}
+
+static int world_getrandom(struct vfmi_sys *sys, void *buf, size_t length)
+{
+	(void)sys;
+	memset(buf, 0x42, length);
+	return 0;
+}
+
+static struct vfmi_sys_ops world_ops;
+static struct memory memory;
+static struct vfm_transfer_opts opts;
+static struct vfm_transfer_result result;
+
+static void setup(void)
+{
+	struct vfm_adopt adopt = { .size = sizeof(adopt), .device_fd = FAKE_FD, .iommufd = -1 };
+	char name[8] = "dev-";
+
+	world_ops = fake_ops;
+	world_ops.ioctl = world_ioctl;
+	world_ops.read = world_read;
+	world_ops.close = world_close;
+	world_ops.eventfd = world_eventfd;
+	world_ops.fstat = world_fstat;
+	world_ops.now_ns = world_now_ns;
+	world_ops.wall_s = world_wall_s;
+	world_ops.sleep_ns = world_sleep_ns;
+	world_ops.getrandom = world_getrandom;
+	fake_sys.ops = &world_ops;
+	memset(&fake, 0, sizeof(fake));
+	fake.next_fd = 100;
+	fake.piece = SIZE_MAX;
+	fake.device_flags = VFIO_DEVICE_FLAGS_RESET;
+	memset(&world, 0, sizeof(world));
+	world.more = STATE_LENGTH;
+	ck_assert_int_eq(vfmi_context_new_on(&fake_sys, &ctx), 0);
+	for (unsigned int i = 0; i < DEVICES; i++) {
+		name[3] = (char)('A' + i);
+		adopt.name = name;
+		world.state[i] = VFM_STATE_RUNNING;
+		world.flags[i] = 7;
+		ck_assert_int_eq(vfm_device_adopt(ctx, &adopt, &devs[i], NULL), 0);
+		ck_assert_int_eq(vfm_device_fd(devs[i]), 100 + (int)i);
+	}
+	world.trace[0] = '\0';
+	world.sets = 0;
+	memset(&memory, 0, sizeof(memory));
+	opts = (struct vfm_transfer_opts){ .size = sizeof(opts), .flags = VFM_TRANSFER_NO_CONFIG };
+	result = (struct vfm_transfer_result){ .size = sizeof(result) };
+	error = (struct vfm_error){ .size = sizeof(error) };
+}
+
+static void teardown(void)
+{
+	for (unsigned int i = 0; i < DEVICES; i++)
+		vfm_device_close(devs[i]);
+	vfm_context_free(ctx);
+	free(memory.data);
+}
+
+static int save(size_t count)
+{
+	struct vfm_io io = memory_writer(&memory);
+
+	return vfm_save(devs, count, &io, &opts, &result, &error);
+}
+
+START_TEST(one_device_takes_the_kernels_way)
+{
+	ck_assert_msg(save(1) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "A:copy A:run");
+}
+END_TEST
+
+START_TEST(several_meet_in_p2p)
+{
+	ck_assert_msg(save(3) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "A:p2p B:p2p C:p2p A:copy B:copy C:copy A:p2p B:p2p C:p2p A:run B:run C:run");
+}
+END_TEST
+
+START_TEST(live_ones_meet_in_p2p)
+{
+	world.flags[1] = 3;
+	world.left[0] = world.left[2] = 100;
+	opts.flags |= VFM_TRANSFER_LIVE;
+	ck_assert_msg(save(3) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "A:pre C:pre A:prep2p B:p2p C:prep2p A:copy B:copy C:copy "
+				      "A:p2p B:p2p C:p2p A:run B:run C:run");
+	ck_assert_uint_eq(result.precopy_bytes, 200);
+	ck_assert_uint_eq(result.bytes, 200 + 3 * STATE_LENGTH);
+}
+END_TEST
+
+START_TEST(stopped_ones_need_no_barrier)
+{
+	world.state[1] = VFM_STATE_STOP;
+	ck_assert_msg(save(2) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "A:p2p A:copy B:copy A:p2p B:stop A:run");
+}
+END_TEST
+
+START_TEST(a_move_ends_in_stop)
+{
+	opts.then_state = VFM_STATE_STOP;
+	ck_assert_msg(save(2) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "A:p2p B:p2p A:copy B:copy A:stop B:stop");
+}
+END_TEST
+
+/* Whatever SET fails: the way back has the same barrier, and no device runs while another has not reached P2P. */
+START_TEST(way_back_has_the_barrier)
+{
+	unsigned int all;
+
+	opts.flags |= _i ? VFM_TRANSFER_LIVE : 0;
+	ck_assert_int_eq(save(3), 0);
+	all = world.sets;
+	for (unsigned int n = 1; n <= all; n++) {
+		const char *p;
+		unsigned int stopped = 0;
+
+		world.trace[0] = '\0';
+		world.sets = 0;
+		world.fail_set = n;
+		ck_assert_int_eq(save(3), -EIO);
+		for (unsigned int i = 0; i < DEVICES; i++)
+			ck_assert_uint_eq(world.state[i], VFM_STATE_RUNNING);
+		ck_assert_int_eq(fake.resets, 0);
+		/* walk the trace: while one stands in "copy" or "stop" none may go to "run" */
+		for (p = world.trace; *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : p + strlen(p)) {
+			unsigned int bit = 1u << (p[0] - 'A');
+
+			if (!strncmp(p + 2, "copy", 4) || !strncmp(p + 2, "stop", 4))
+				stopped |= bit;
+			else
+				stopped &= ~bit;
+			ck_assert_msg(strncmp(p + 2, "run", 3) || !stopped, "SET %u: %s", n, world.trace);
+		}
+	}
+}
+END_TEST
+
+/* Initial bytes that never end: time decides. */
+START_TEST(endless_initial_bytes_hit_the_limit)
+{
+	uint64_t begin = world.now_ns;
+
+	world.initial = 1;
+	opts.flags |= VFM_TRANSFER_LIVE;
+	opts.precopy_limit_ns = 50000000;
+	ck_assert_msg(save(1) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "A:pre A:copy A:run");
+	ck_assert_uint_ge(world.now_ns - begin, 50000000);
+	ck_assert_uint_lt(world.now_ns - begin, 100000000);
+}
+END_TEST
+
+START_TEST(endless_data_hits_the_limit)
+{
+	world.left[0] = UINT64_MAX / 2;
+	opts.flags |= VFM_TRANSFER_LIVE;
+	opts.precopy_limit_bytes = 10 * VFM_STREAM_MAX_CHUNK + 1;
+	world.more = 0;
+	opts.progress = NULL;
+	/* the device has far more than this channel takes: what matters is when it is stopped */
+	memory.limit = 12 * VFM_STREAM_MAX_CHUNK;
+	ck_assert_int_eq(save(1), -ENOSPC);
+	ck_assert_uint_eq(result.precopy_bytes, 11ull * VFM_STREAM_MAX_CHUNK);
+	ck_assert_uint_eq(world.state[0], VFM_STATE_RUNNING);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("source");
+	TCase *tc = tcase_create("order");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, one_device_takes_the_kernels_way);
+	tcase_add_test(tc, several_meet_in_p2p);
+	tcase_add_test(tc, live_ones_meet_in_p2p);
+	tcase_add_test(tc, stopped_ones_need_no_barrier);
+	tcase_add_test(tc, a_move_ends_in_stop);
+	tcase_add_loop_test(tc, way_back_has_the_barrier, 0, 2);
+	tcase_add_test(tc, endless_initial_bytes_hit_the_limit);
+	tcase_add_test(tc, endless_data_hits_the_limit);
+	tcase_set_timeout(tc, 30);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

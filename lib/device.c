@@ -153,7 +153,7 @@ static const char *bind_remedy(int code)
 		return "held by somebody else: another iommufd has it, or its group or a sibling in the group is in "
 		       "use";
 	case EINVAL:
-		return "bound already, or its IOMMU is not cache-coherent";
+		return "held by somebody else through another descriptor, or its IOMMU is not cache-coherent";
 	case EPERM:
 		return "its interrupts are not isolated by the IOMMU; iommufd's allow_unsafe_interrupts=1 overrides";
 	case EBADFD:
@@ -165,6 +165,7 @@ static const char *bind_remedy(int code)
 
 int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_error *ret_error)
 {
+	struct vfio_device_info info;
 	int r;
 
 	r = vfmi_device_begin(dev, NULL, "bind", ret_error);
@@ -176,11 +177,18 @@ int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_
 	}
 	r = vfmi_vfio_bind(dev->sys, dev->fd, vfm_iommu_fd(iommu), &dev->devid);
 	if (r < 0) {
-		vfmi_device_fail(dev, ret_error, -r, "bind", bind_remedy(-r));
+		const char *cause = bind_remedy(-r);
+
+		/* the kernel's word for a device that another file has bound; this object is not bound, so it is busy */
+		if (r == -EINVAL)
+			r = -EBUSY;
+		vfmi_device_fail(dev, ret_error, -r, "bind", cause);
 		goto end;
 	}
 	dev->bound = true;
 	dev->iommu = iommu;
+	/* mtty (6.12) does not know its interrupts before it was asked who it is */
+	(void)vfmi_vfio_device_info(dev->sys, dev->fd, &info);
 end:
 	vfmi_device_end(dev);
 	return r;

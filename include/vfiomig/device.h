@@ -102,7 +102,7 @@ VFM_API VFM_MUST_CHECK int vfm_device_open(struct vfm_context *ctx, const char *
 /**
  * vfm_device_bind() - give the device to an iommufd; cannot be undone but by close
  *
- * Return: 0, -EBUSY (held by somebody else: another iommufd, or its group is open), -EINVAL (bound already),
+ * Return: 0, -EBUSY (held by somebody else: another file or iommufd, or its group is open), -EINVAL (bound already),
  * -EPERM (no MSI isolation). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu,

@@ -19,7 +19,8 @@ struct vfm_sim;
  * @path: machine file, made when absent; NULL for one in memory
  * @spec: used when the machine is made: devices separated by ';', each "PROFILE[@ADDRESS][,KEY=VALUE...]"; NULL for
  *        the default machine "edu@0000:01:00.0;edu@0000:02:00.0;mtty;mtty". Profiles: mtty, edu, mlx5, hisi_acc,
- *        nvgrace-gpu. Keys: state (bytes, suffixes k m g), flags (1, 3, 5, 7), see vfiomig-sim(7)
+ *        nvgrace-gpu. Keys: state (bytes, suffixes k m g), flags (1, 3, 5, 7) and more, see vfiomig-sim(7)
+ * @ret_message: gets a sentence when that fails; may be NULL
  *
  * Return: 0, -EINVAL (spec; or path is not a machine), or errno. Since: 0.1
  */
@@ -32,17 +33,18 @@ VFM_API void vfm_sim_close(struct vfm_sim *sim);
 /* A context whose every system call goes to @sim; the sim must outlive it. */
 VFM_API VFM_MUST_CHECK int vfm_sim_context(struct vfm_sim *sim, struct vfm_context **ret_ctx);
 
-/* Counters for "nothing leaked" checks: objects of this process (or of all) that are open right now. */
+/* Counters for "nothing leaked" checks: what is open right now. */
 struct vfm_sim_usage {
 	uint32_t size;
-	uint32_t open_fds;   /* simulated and real descriptors opened through this handle and not closed */
-	uint32_t maps;       /* DMA areas in all IOAS of the machine */
-	uint32_t mmaps;      /* regions mapped through this handle */
-	uint32_t devices_open;
-	uint32_t data_sessions;
-	uint64_t calls;      /* calls through the seam of this handle since the last fault plan was set */
-	uint64_t strict_errors; /* calls no correct program makes: bad argsz, double close, unknown descriptor ... */
-	uint64_t resets;     /* device resets of the machine */
+	uint32_t open_fds;      /* simulated and real descriptors opened through this handle and not closed */
+	uint32_t maps;          /* DMA areas in all IOAS of the machine */
+	uint32_t mmaps;         /* regions mapped through this handle */
+	uint32_t devices_open;  /* bound devices of the machine, whoever holds them */
+	uint32_t data_sessions; /* of the machine */
+	uint64_t calls;         /* calls through this handle since the last fault plan was set */
+	uint64_t strict_errors; /* of all processes: bad argsz, double close, unknown descriptor ... */
+	uint64_t resets;        /* device resets of the machine, those at open and last close included */
+	uint64_t loads;         /* times a device left RESUMING by a change of state, not by a reset */
 };
 VFM_API void vfm_sim_usage(struct vfm_sim *sim, struct vfm_sim_usage *ret);
 
@@ -51,8 +53,8 @@ VFM_API const char *vfm_sim_strict_message(struct vfm_sim *sim);
 
 enum vfm_sim_fault_mode {
 	VFM_SIM_FAULT_BEFORE = 1,  /* the call fails and has no effect */
-	VFM_SIM_FAULT_AFTER = 2,   /* the call has its effect and then reports failure */
-	VFM_SIM_FAULT_PARTIAL = 3, /* half the effect: a short read or write, a state walk that stops midway */
+	VFM_SIM_FAULT_AFTER = 2,   /* the call has its effect and reports failure; a descriptor it made is closed */
+	VFM_SIM_FAULT_PARTIAL = 3, /* half the effect: a short read or write, a walk that stops midway; or as before */
 };
 
 /**
@@ -60,8 +62,9 @@ enum vfm_sim_fault_mode {
  * @call:  number of the first call to fail, counted from 1 from the moment the plan is set
  * @count: how many calls from there fail; UINT64_MAX for all that follow
  * @error: errno to report; 0 for what the call would most likely give
- * @op:    only calls of this name count ("ioctl", "read", "open" ..., or an ioctl's name); NULL for all. Closing,
- *         unmapping and clock reading never fail and are not counted
+ * @op:    only calls of this name count: "open", "read", "ioctl" ..., or an ioctl's name, "VFIO_DEVICE_RESET",
+ *         "VFIO_DEVICE_FEATURE(MIG_DEVICE_STATE)", with ".GET", ".SET" or ".PROBE" behind it if wanted; NULL for all.
+ *         Closing, munmap and clock reading never fail and are not counted
  */
 struct vfm_sim_fault {
 	uint32_t size;

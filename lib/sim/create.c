@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a machine from its description: "PROFILE[@ADDRESS][,KEY=VALUE...];..." */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "profile.h"
+#include "uapi/vfio.h"
+
+#define DEFAULT_SPEC "edu@0000:01:00.0;edu@0000:02:00.0;mtty;mtty"
+#define AREA_ALIGN (1ull << 20)
+/* What moving state costs on the machine's clock unless arc= and rate= say otherwise. */
+#define DEFAULT_ARC_NS 100000u
+#define DEFAULT_NS_PER_MIB 244140u /* 4 GiB/s */
+
+int vfmi_sim_complain(const struct sim_complaint *to, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (to->text && to->room) {
+		va_start(ap, fmt);
+		vsnprintf(to->text, to->room, fmt, ap);
+		va_end(ap);
+	}
+	return -EINVAL;
+}
+
+static bool parse_number(const char *text, uint64_t *ret, const char **ret_rest)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	*ret = strtoull(text, &end, 0);
+	*ret_rest = end;
+	return !errno;
+}
+
+/* 64, 64k, 64m, 64g */
+static bool parse_bytes(const char *text, uint64_t *ret)
+{
+	static const char suffixes[] = "kmg";
+	const char *rest, *suffix;
+	unsigned int shift = 0;
+
+	if (!parse_number(text, ret, &rest))
+		return false;
+	if (rest[0]) {
+		suffix = strchr(suffixes, tolower((unsigned char)rest[0]));
+		if (!suffix || rest[1])
+			return false;
+		shift = 10u * (unsigned int)(suffix - suffixes + 1);
+	}
+	if (*ret > UINT64_MAX >> shift)
+		return false;
+	*ret <<= shift;
+	return true;
+}
+
+/* 5s, 5ms, 5us, 5ns */
+static bool parse_time(const char *text, uint64_t *ret)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ns;
+	} units[] = { { "ns", 1 }, { "us", 1000 }, { "ms", 1000000 }, { "s", 1000000000 } };
+	const char *rest;
+	size_t i;
+
+	if (!parse_number(text, ret, &rest))
+		return false;
+	for (i = 0; i < VFMI_ARRAY_SIZE(units); i++)
+		if (!strcmp(rest, units[i].unit))
+			return !__builtin_mul_overflow(*ret, units[i].ns, ret);
+	return false;
+}
+
+static bool parse_u32(const char *text, uint32_t *ret)
+{
+	const char *rest;
+	uint64_t value;
+
+	if (!parse_number(text, &value, &rest) || rest[0] || value > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)value;
+	return true;
+}
+
+/* Keys. Each says whether the value is one. */
+
+static bool set_state(struct sim_device *dev, const char *value)
+{
+	return (vfmi_sim_profile(dev)->quirks & SIM_HAS_CONTENTS) && parse_bytes(value, &dev->state_bytes) &&
+	       dev->state_bytes && dev->state_bytes <= SIM_MAX_STATE &&
+	       (vfmi_sim_profile(dev)->migration_flags || !(dev->state_bytes % 4096));
+}
+
+static bool set_flags(struct sim_device *dev, const char *value)
+{
+	return vfmi_sim_profile(dev)->migration_flags && parse_u32(value, &dev->migration_flags) &&
+	       (dev->migration_flags & VFIO_MIGRATION_STOP_COPY) && dev->migration_flags <= 7;
+}
+
+static bool set_chunk(struct sim_device *dev, const char *value)
+{
+	return vfmi_sim_profile(dev)->migration_flags && parse_bytes(value, &dev->chunk);
+}
+
+static bool set_precopy(struct sim_device *dev, const char *value)
+{
+	dev->precopy_eof = !strcmp(value, "0");
+	return vfmi_sim_profile(dev)->migration_flags && (dev->precopy_eof || !strcmp(value, "enomsg"));
+}
+
+static bool set_version(struct sim_device *dev, const char *value)
+{
+	return vfmi_sim_profile(dev) == &vfmi_sim_hisi_acc && parse_u32(value, &dev->format) && dev->format >= 1 &&
+	       dev->format <= 2;
+}
+
+static bool set_ports(struct sim_device *dev, const char *value)
+{
+	return vfmi_sim_profile(dev) == &vfmi_sim_mtty && parse_u32(value, &dev->ports) && dev->ports >= 1 &&
+	       dev->ports <= 2;
+}
+
+static bool set_arc(struct sim_device *dev, const char *value)
+{
+	return parse_time(value, &dev->arc_ns);
+}
+
+static bool set_rate(struct sim_device *dev, const char *value)
+{
+	uint64_t rate;
+
+	if (!parse_bytes(value, &rate) || rate < 1024)
+		return false;
+	dev->read_ns_per_mib = (1ull << 20) * 1000000000ull / rate;
+	return true;
+}
+
+static bool set_fail_arc(struct sim_device *dev, const char *value)
+{
+	return vfmi_sim_profile(dev)->migration_flags && parse_u32(value, &dev->fail_arc);
+}
+
+static const struct {
+	const char *name;
+	bool (*set)(struct sim_device *dev, const char *value);
+} keys[] = {
+	{ "state", set_state },	    { "flags", set_flags },	{ "chunk", set_chunk },
+	{ "precopy", set_precopy }, { "version", set_version }, { "ports", set_ports },
+	{ "arc", set_arc },	    { "rate", set_rate },	{ "fail-arc", set_fail_arc },
+};
+
+static int apply_key(struct sim_device *dev, char *text, const struct sim_complaint *complaint)
+{
+	const char *profile = vfmi_sim_profile(dev)->name;
+	char *value = strchr(text, '=');
+	size_t i;
+
+	if (!value)
+		return vfmi_sim_complain(complaint, "'%s': KEY=VALUE expected", text);
+	*value++ = '\0';
+	for (i = 0; i < VFMI_ARRAY_SIZE(keys); i++)
+		if (!strcmp(keys[i].name, text)) {
+			if (keys[i].set(dev, value))
+				return 0;
+			return vfmi_sim_complain(complaint, "%s: %s cannot be '%s'", profile, text, value);
+		}
+	return vfmi_sim_complain(complaint, "%s: there is no key '%s'", profile, text);
+}
+
+/* Addresses: DDDD:BB:DD.F or a UUID, lower case. */
+static bool fits_pattern(const char *text, const char *pattern)
+{
+	for (; *pattern; pattern++, text++)
+		if (*pattern == 'x' ? !isxdigit((unsigned char)*text) : *pattern != *text)
+			return false;
+	return !*text;
+}
+
+static int set_address(const struct sim_machine *machine, struct sim_device *dev, const char *address,
+		       const struct sim_complaint *complaint)
+{
+	bool mdev = vfmi_sim_profile(dev)->quirks & SIM_MDEV;
+	size_t i;
+
+	if (!fits_pattern(address, mdev ? "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" : "xxxx:xx:xx.x") ||
+	    (!mdev && address[11] > '7'))
+		return vfmi_sim_complain(complaint, "'%s' is not %s", address, mdev ? "a UUID" : "a PCI address");
+	for (i = 0; address[i]; i++)
+		dev->name[i] = (char)tolower((unsigned char)address[i]);
+	dev->name[i] = '\0';
+	for (i = 0; i < machine->devices; i++)
+		if (!strcmp(machine->device[i].name, dev->name))
+			return vfmi_sim_complain(complaint, "%s is there twice", dev->name);
+	return 0;
+}
+
+static void default_address(const struct sim_device *dev, uint32_t index, char *buf, size_t room)
+{
+	if (vfmi_sim_profile(dev)->quirks & SIM_MDEV)
+		snprintf(buf, room, "6d747479-0000-4000-8000-%012x", index);
+	else
+		snprintf(buf, room, "0000:%02x:00.0", index + 1);
+}
+
+/* Where sysfs keeps it: mdevs under their parent, PCI devices behind a port of their own. */
+static void set_place(struct sim_device *dev, uint32_t index)
+{
+	const struct sim_profile *profile = vfmi_sim_profile(dev);
+	char name[sizeof(dev->name)];
+
+	memcpy(name, dev->name, sizeof(name));
+	if (profile->quirks & SIM_MDEV) {
+		snprintf(dev->bus_path, sizeof(dev->bus_path), "/sys/devices/virtual/mtty/mtty/%.40s", name);
+		snprintf(dev->mdev_type, sizeof(dev->mdev_type), "mtty-%u", dev->ports);
+	} else if (!strncmp(name, "0000:00:", 8)) {
+		snprintf(dev->bus_path, sizeof(dev->bus_path), "/sys/devices/pci0000:00/%.16s", name);
+	} else {
+		snprintf(dev->bus_path, sizeof(dev->bus_path), "/sys/devices/pci0000:00/0000:00:%02x.0/%.16s",
+			 (index + 1) & 0x1f, name);
+	}
+}
+
+static uint32_t vfio_devices(const struct sim_machine *machine)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < machine->devices; i++)
+		n += !!(machine->device[i].flags & SIM_DEVICE_VFIO);
+	return n;
+}
+
+static int add_device(struct sim_machine *machine, char *text, const struct sim_complaint *complaint)
+{
+	struct sim_device *dev = &machine->device[machine->devices];
+	char address[64], *at, *key, *rest = NULL;
+	size_t length = strcspn(text, "@,");
+	int profile = vfmi_sim_profile_index(text, length);
+	int r;
+
+	if (machine->devices == SIM_MAX_DEVICES)
+		return vfmi_sim_complain(complaint, "more than %u devices", SIM_MAX_DEVICES);
+	if (profile < 0)
+		return vfmi_sim_complain(complaint, "there is no profile '%.*s'", (int)length, text);
+	dev->profile = (uint32_t)profile;
+	dev->migration_flags = vfmi_sim_profile(dev)->migration_flags;
+	dev->state_bytes = vfmi_sim_profile(dev)->state_bytes;
+	dev->precopy_eof = !!(vfmi_sim_profile(dev)->quirks & SIM_PRECOPY_ENDS_IN_0);
+	dev->arc_ns = DEFAULT_ARC_NS;
+	dev->read_ns_per_mib = DEFAULT_NS_PER_MIB;
+	dev->ports = 2;
+	dev->format = 2;
+	dev->state = VFIO_DEVICE_STATE_RUNNING;
+	dev->irq.type = SIM_IRQ_NONE;
+	dev->flags = vfmi_sim_profile(dev) == &vfmi_sim_nvme ? 0 : SIM_DEVICE_VFIO;
+	dev->cdev = vfio_devices(machine);
+	dev->group = machine->devices + 1;
+
+	default_address(dev, machine->devices, address, sizeof(address));
+	at = text + length;
+	if (*at == '@') {
+		key = at + 1;
+		at = key + strcspn(key, ",");
+		snprintf(address, sizeof(address), "%.*s", (int)(at - key), key);
+	}
+	r = set_address(machine, dev, address, complaint);
+	for (key = *at ? strtok_r(at + 1, ",", &rest) : NULL; !r && key; key = strtok_r(NULL, ",", &rest))
+		r = apply_key(dev, key, complaint);
+	if (r)
+		return r;
+	set_place(dev, machine->devices);
+	if (vfmi_sim_profile(dev)->reset)
+		vfmi_sim_profile(dev)->reset(dev);
+	machine->devices++;
+	return 0;
+}
+
+static uint64_t align_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) / to * to;
+}
+
+/* Where everything lies in the file; returns its size. */
+static uint64_t lay_out(struct sim_machine *machine)
+{
+	uint64_t at = align_up(sizeof(*machine), 4096);
+	uint32_t i;
+
+	for (i = 0; i < machine->devices; i++) {
+		machine->device[i].bitmap_at = at;
+		at += align_up(align_up(machine->device[i].state_bytes, SIM_BLOCK) / SIM_BLOCK, 64) / 8;
+	}
+	machine->mapped_bytes = align_up(at, 4096);
+	at = align_up(machine->mapped_bytes, AREA_ALIGN);
+	for (i = 0; i < machine->devices; i++) {
+		machine->device[i].contents_at = at;
+		at += align_up(machine->device[i].state_bytes, SIM_BLOCK);
+		machine->device[i].piece_at = at;
+		at = align_up(at + SIM_BLOCK, AREA_ALIGN);
+	}
+	return at;
+}
+
+int vfmi_sim_describe(struct sim_machine *machine, const char *spec, const struct sim_complaint *complaint)
+{
+	char *copy = strdup(spec ? spec : DEFAULT_SPEC), *text, *rest = NULL;
+	char always[] = "nvme@0000:00:04.0"; /* what no VFIO driver is bound to */
+	int r = 0;
+
+	if (!copy)
+		return -ENOMEM;
+	for (text = strtok_r(copy, ";", &rest); !r && text; text = strtok_r(NULL, ";", &rest))
+		r = add_device(machine, text, complaint);
+	free(copy);
+	if (r)
+		return r;
+	if (!machine->devices)
+		return vfmi_sim_complain(complaint, "no device in '%s'", spec);
+	return add_device(machine, always, complaint);
+}
+
+int vfmi_sim_make(int fd, const char *spec, const struct sim_complaint *complaint)
+{
+	struct sim_machine *machine = calloc(1, sizeof(*machine));
+	uint64_t bytes;
+	int r;
+
+	if (!machine)
+		return -ENOMEM;
+	r = vfmi_sim_describe(machine, spec, complaint);
+	if (r)
+		goto out;
+	memcpy(machine->magic, SIM_MAGIC, sizeof(machine->magic));
+	machine->version = SIM_VERSION;
+	machine->tables_bytes = sizeof(*machine);
+	machine->wall_base_s = (uint64_t)time(NULL);
+	machine->now_ns = 1000000000;
+	bytes = lay_out(machine);
+	if (bytes >= SIM_LOCK_BYTE) {
+		r = vfmi_sim_complain(complaint, "the devices have too much state together");
+		goto out;
+	}
+	if (ftruncate(fd, (off_t)bytes) < 0 || pwrite(fd, machine, sizeof(*machine), 0) != (ssize_t)sizeof(*machine))
+		r = -errno;
+out:
+	free(machine);
+	return r;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* VFIO_DEVICE_GET_INFO and VFIO_DEVICE_GET_REGION_INFO with its capability chain. */
+#include "profile.h"
+#include "uapi/vfio.h"
+
+#define REGION_SHIFT 40u
+
+static int too_small(struct vfm_sim *sim, const struct sim_device *dev, const char *what, uint32_t argsz)
+{
+	vfmi_sim_strict(sim, "%s: %s with argsz %u", dev->name, what, argsz);
+	return -EINVAL;
+}
+
+int vfmi_sim_device_info(struct vfm_sim *sim, struct sim_device *dev, void *arg)
+{
+	const struct sim_profile *profile = vfmi_sim_profile(dev);
+	struct vfio_device_info info = { 0 };
+	const size_t min = offsetof(struct vfio_device_info, num_irqs) + sizeof(info.num_irqs);
+
+	memcpy(&info, arg, min);
+	if (info.argsz < min)
+		return too_small(sim, dev, "VFIO_DEVICE_GET_INFO", info.argsz);
+	info.flags = VFIO_DEVICE_FLAGS_PCI;
+	info.num_regions = profile->regions;
+	info.num_irqs = profile->irqs;
+	if (profile->quirks & SIM_MDEV) {
+		/* It takes VFIO_DEVICE_RESET all the same. */
+		dev->u.mtty.irqs_known = 1;
+		memcpy(arg, &info, min);
+		return 0;
+	}
+	info.flags |= VFIO_DEVICE_FLAGS_RESET;
+	memcpy(arg, &info, (size_t)vfmi_min_u64(info.argsz, sizeof(info)));
+	return 0;
+}
+
+/* Called with room for it known: the chain follows the struct. */
+static void put_type(struct vfio_region_info *info, const struct sim_region *region, void *arg)
+{
+	struct vfio_region_info_cap_type cap = {
+		.header = { .id = VFIO_REGION_INFO_CAP_TYPE, .version = 1 },
+		.type = region->type,
+		.subtype = region->subtype,
+	};
+
+	info->cap_offset = sizeof(*info);
+	memcpy((char *)arg + sizeof(*info), &cap, sizeof(cap));
+}
+
+int vfmi_sim_region_info(struct vfm_sim *sim, struct sim_device *dev, void *arg)
+{
+	const struct sim_profile *profile = vfmi_sim_profile(dev);
+	const size_t with_type = sizeof(struct vfio_region_info) + sizeof(struct vfio_region_info_cap_type);
+	const struct sim_region *region;
+	struct vfio_region_info info;
+
+	memcpy(&info, arg, sizeof(info.argsz));
+	if (info.argsz < sizeof(info))
+		return too_small(sim, dev, "VFIO_DEVICE_GET_REGION_INFO", info.argsz);
+	memcpy(&info, arg, sizeof(info));
+	if (info.index >= profile->regions ||
+	    (info.index == VFIO_PCI_VGA_REGION_INDEX && !(profile->quirks & SIM_MDEV)))
+		return -EINVAL;
+	region = &profile->region[info.index];
+	info.offset = (uint64_t)info.index << REGION_SHIFT;
+	info.size = region->size == UINT64_MAX ? dev->state_bytes : region->size;
+	info.flags = region->flags;
+	if (profile == &vfmi_sim_mtty && info.index == 1 && dev->ports < 2)
+		info.size = 0;
+	if (region->type) {
+		info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
+		if (info.argsz < with_type) {
+			info.argsz = (uint32_t)with_type;
+			info.cap_offset = 0;
+		} else {
+			put_type(&info, region, arg);
+		}
+	}
+	memcpy(arg, &info, sizeof(info));
+	return 0;
+}

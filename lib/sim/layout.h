@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine file: what all processes of a simulated machine share, mapped by each of them.
+ *
+ *   0             struct sim_machine, the tables
+ *   tables_bytes  for each device its bitmap of changed blocks, mapped like the tables
+ *   mapped_bytes  for each device its contents and one block for the piece being saved; read and written, never
+ *                 mapped, so that 16 GiB of state cost no memory
+ *   SIM_OBJECT_BASE + n  no bytes: lock and file position of open file n
+ *
+ * Native byte order and layout: a machine belongs to the host it was made on. Whoever changes the tables holds the
+ * machine's lock; whatever can be half done when the process is killed is repaired by the next one (machine.c).
+ */
+#ifndef VFIOMIG_SIM_LAYOUT_H
+#define VFIOMIG_SIM_LAYOUT_H
+
+#include <stdint.h>
+
+#define SIM_MAGIC "VFMSIM\r\n"
+#define SIM_VERSION 1u
+
+#define SIM_MAX_DEVICES 32u
+#define SIM_MAX_OBJECTS 512u
+#define SIM_MAX_IOAS 64u
+#define SIM_MAX_MAPS 4096u
+#define SIM_MAX_VECTORS 16u
+#define SIM_MAX_STATE (1ull << 37)
+
+#define SIM_BLOCK 65536u /* granule of change tracking */
+#define SIM_OBJECT_BASE (1ull << 42)
+#define SIM_LOCK_BYTE (SIM_OBJECT_BASE - 1u)
+
+/* An open file: a descriptor of some process holds a lock on its byte as long as it lives. */
+enum sim_object_kind {
+	SIM_OBJECT_NONE = 0,
+	SIM_OBJECT_CDEV = 1,
+	SIM_OBJECT_IOMMUFD = 2,
+	SIM_OBJECT_DATA = 3,
+};
+
+struct sim_object {
+	uint32_t kind;	 /* written last when made, first when gone */
+	uint32_t device; /* CDEV, DATA */
+	uint32_t serial; /* DATA: session it belongs to */
+	uint32_t saving; /* DATA */
+	uint32_t closed; /* IOMMUFD: no descriptor any more, kept by bound devices */
+	uint32_t reserved;
+};
+
+struct sim_ioas {
+	uint32_t id;   /* 0: free */
+	uint32_t ctx;  /* object of its iommufd */
+	uint32_t hwpt; /* id of its automatic page table, 0 when no physical device is attached */
+	uint32_t reserved;
+};
+
+struct sim_map {
+	uint64_t iova;
+	uint64_t length; /* 0: free */
+	uint64_t vaddr;
+	uint64_t start_time; /* of the process, so that a reused pid is not taken for it */
+	uint32_t ioas;	     /* slot */
+	uint32_t pid;
+	uint32_t flags; /* IOMMU_IOAS_MAP_* */
+	uint32_t reserved;
+};
+
+/* An eventfd armed for a vector: a duplicate in the process that armed it. */
+struct sim_signal {
+	uint32_t pid; /* 0: not armed */
+	int32_t fd;
+	uint64_t eventfd_id; /* the kernel's, to know it again; 0 when it does not tell */
+	uint32_t pending;    /* signals only that process can deliver */
+	uint32_t serial;
+};
+
+#define SIM_SIGNAL_ERR SIM_MAX_VECTORS
+#define SIM_SIGNAL_REQ (SIM_MAX_VECTORS + 1u)
+#define SIM_SIGNALS (SIM_MAX_VECTORS + 2u)
+#define SIM_IRQ_NONE 5u
+
+struct sim_irq {
+	uint32_t type; /* VFIO_PCI_*_IRQ_INDEX, SIM_IRQ_NONE */
+	uint32_t intx_masked;
+	uint32_t intx_asserted; /* the device's pin */
+	uint32_t vectors;	/* allocated for MSI or MSI-X */
+	uint32_t serial;
+	uint32_t reserved;
+	struct sim_signal signals[SIM_SIGNALS];
+};
+
+/* Next bytes of a stream being saved. */
+enum sim_segment_kind {
+	SIM_SEGMENT_INLINE = 0,
+	SIM_SEGMENT_CONTENTS = 1,
+	SIM_SEGMENT_PIECE = 2, /* copy of a block that was changed while it was being read */
+};
+
+struct sim_segment {
+	uint32_t kind;
+	uint32_t reserved;
+	uint64_t length; /* what is left */
+	uint64_t offset; /* in bytes[], in the contents or in the piece block */
+	uint8_t bytes[192];
+};
+
+#define SIM_SEGMENTS 4u
+
+enum sim_session_kind {
+	SIM_SESSION_NONE = 0,
+	SIM_SESSION_SAVE = 1,
+	SIM_SESSION_LOAD = 2,
+};
+
+struct sim_session {
+	uint32_t kind;
+	uint32_t serial;
+	uint32_t stage;	  /* the profile's */
+	uint32_t final;	  /* saving: the device has stopped */
+	int32_t error;	  /* loading: positive errno that sticks */
+	uint32_t initial; /* what is queued has never been sent before */
+	uint64_t bytes;	  /* moved so far */
+	uint64_t records;
+
+	/* saving */
+	uint32_t queued;
+	uint32_t cursor;      /* first block never sent */
+	uint32_t dirty_count; /* blocks to be sent again; which, is in the bitmap */
+	uint32_t dirty_first; /* none below */
+	struct sim_segment queue[SIM_SEGMENTS];
+
+	/* loading: where the next byte goes and how many are missing there */
+	uint32_t to_contents;
+	uint32_t skip;
+	uint64_t target;
+	uint64_t missing;
+	uint64_t high; /* contents above this were not written yet and are zero */
+	uint8_t in[256];
+	uint8_t saved[192]; /* registers as they were when the device stopped */
+};
+
+struct sim_mtty_port {
+	uint8_t reg[8];
+	uint8_t fifo[16];
+	uint8_t head;
+	uint8_t tail;
+	uint8_t count;
+	uint8_t dlab;
+	uint8_t overrun;
+	uint8_t pad0;
+	uint16_t divisor;
+	uint8_t fcr;
+	uint8_t max_fifo_size;
+	uint8_t trigger_level;
+	uint8_t pad1;
+};
+
+struct sim_mtty {
+	struct sim_mtty_port ports[2];
+	uint32_t irqs_known; /* GET_INFO was called once: the driver checks indexes against what that left behind */
+};
+
+struct sim_edu_pump {
+	uint64_t ctrl;
+	uint64_t src;
+	uint64_t dst;
+	uint64_t length;
+	uint64_t stride;
+	uint64_t slots;
+	uint64_t completed;
+	uint64_t errors;
+};
+
+struct sim_edu {
+	uint32_t live_check;
+	uint32_t factorial;
+	uint32_t status;
+	uint32_t irq_status;
+	uint64_t dma_src;
+	uint64_t dma_dst;
+	uint64_t dma_cnt;
+	uint64_t dma_cmd;
+	uint64_t dma_done_ns;  /* when the DMA under way ends */
+	uint64_t pump_next_ns; /* when the pump looks next */
+	uint32_t pump_phase;
+	uint32_t reserved;
+	struct sim_edu_pump pump;
+	uint8_t buffer[4096];
+};
+
+/* Registers of the profiles that have nothing but memory behind their BAR. */
+struct sim_plain {
+	uint8_t regs[136];   /* the profile's regs_bytes of them */
+	uint32_t match_done; /* hisi_acc: a header matched once, the driver looks at no other */
+	uint32_t reserved;
+};
+
+enum sim_device_flag {
+	SIM_DEVICE_VFIO = 1, /* bound to a VFIO driver */
+	SIM_DEVICE_UNPLUGGED = 2,
+};
+
+struct sim_device {
+	/* what it is */
+	char name[64];
+	char bus_path[96]; /* under /sys/devices */
+	char mdev_type[48];
+	uint32_t profile;
+	uint32_t flags;
+	uint32_t migration_flags;
+	uint32_t cdev;		  /* vfioN */
+	uint32_t group;		  /* IOMMU group */
+	uint32_t ports;		  /* mtty */
+	uint32_t format;	  /* hisi_acc: version of its stream */
+	uint32_t precopy_eof;	  /* nothing left in PRE_COPY reads as 0 */
+	uint64_t chunk;		  /* most bytes one read or write of a data file moves, 0 for no limit */
+	uint64_t state_bytes;	  /* contents */
+	uint64_t read_ns_per_mib; /* modelled time of moving state */
+	uint64_t arc_ns;	  /* and of a change of state */
+	uint64_t contents_at;
+	uint64_t piece_at;
+	uint64_t bitmap_at;
+
+	/* how it is */
+	uint32_t bound; /* object + 1 */
+	uint32_t ctx;	/* iommufd it is bound to, object + 1 */
+	uint32_t devid;
+	uint32_t ioas; /* slot + 1 */
+	uint32_t state;
+	uint32_t reset_count;
+	uint32_t wiping; /* contents are being forgotten */
+	uint32_t fail_arc;
+	uint32_t virq_disabled;
+	uint32_t reserved;
+	uint64_t dma_faults;
+	struct sim_session session;
+	struct sim_irq irq;
+	uint8_t config[256]; /* as the device has it */
+	uint8_t virt[256];   /* as the user sees the virtualised bits */
+	union {
+		struct sim_mtty mtty;
+		struct sim_edu edu;
+		struct sim_plain plain;
+	} u;
+};
+
+struct sim_machine {
+	char magic[8];
+	uint32_t version;
+	uint32_t tables_bytes;
+	uint64_t mapped_bytes;
+	uint64_t wall_base_s;
+	uint64_t now_ns;
+	uint64_t resets;
+	uint64_t loads;
+	uint64_t strict_errors;
+	char strict_message[256];
+	uint32_t devices;
+	uint32_t serial;       /* sessions and armed vectors are numbered */
+	uint32_t objects_used; /* none above */
+	uint32_t maps_used;
+
+	/* Undo: copy of the device being changed, to be put back when its changer dies on the way. */
+	uint32_t undo_device; /* index + 1 */
+	uint32_t reserved;
+	struct sim_device undo;
+
+	struct sim_object objects[SIM_MAX_OBJECTS];
+	struct sim_ioas ioas[SIM_MAX_IOAS];
+	struct sim_map maps[SIM_MAX_MAPS];
+	struct sim_device device[SIM_MAX_DEVICES];
+};
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* Devices with nothing but memory behind their BARs: a few registers and, where there are any, contents. */
+#include "profile.h"
+#include "uapi/vfio.h"
+
+#define READ_WRITE (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
+
+static bool is_contents(const struct sim_device *dev, uint32_t bar)
+{
+	return vfmi_sim_profile(dev)->region[bar].size == UINT64_MAX;
+}
+
+uint64_t vfmi_sim_plain_read(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar, uint64_t at, uint32_t width)
+{
+	uint64_t value = 0;
+
+	if (is_contents(dev, bar)) {
+		if (vfmi_sim_contents_get(sim, dev, at, &value, width))
+			value = UINT64_MAX;
+	} else if (at + width <= vfmi_sim_profile(dev)->regs_bytes) {
+		memcpy(&value, dev->u.plain.regs + at, width);
+	}
+	return value;
+}
+
+void vfmi_sim_plain_write(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar, uint64_t at, uint32_t width,
+			  uint64_t value)
+{
+	if (is_contents(dev, bar)) {
+		vfmi_sim_session_touch(sim, dev, at, width);
+		if (vfmi_sim_contents_put(sim, dev, at, &value, width))
+			vfmi_sim_strict(sim, "%s: the machine file takes no more", dev->name);
+	} else if (at + width <= vfmi_sim_profile(dev)->regs_bytes) {
+		memcpy(dev->u.plain.regs + at, &value, width);
+	}
+}
+
+void vfmi_sim_plain_reset(struct sim_device *dev)
+{
+	memset(dev->u.plain.regs, 0, sizeof(dev->u.plain.regs));
+}
+
+/* A GPU with coherent memory of its own that is mapped like any other; it cannot migrate. */
+const struct sim_profile vfmi_sim_nvgrace_gpu = {
+	.name = "nvgrace-gpu",
+	.driver = "nvgrace_gpu_vfio_pci",
+	.quirks = SIM_PCIE | SIM_HAS_CONTENTS,
+	.state_bytes = 16u << 20,
+	.regions = 9,
+	.irqs = 5,
+	.vendor = 0x10de,
+	.device = 0x2342,
+	.subvendor = 0x10de,
+	.subdevice = 0x16eb,
+	.class_code = 0x030200,
+	.revision = 0xa1,
+	.pcie_cap = 0x60,
+	.msix_cap = 0xb0,
+	.msix_vectors = 9,
+	.regs_bytes = 64,
+	.region = {
+		[0] = { .size = 1u << 20, .flags = READ_WRITE },
+		[4] = { .size = UINT64_MAX, .flags = READ_WRITE | VFIO_REGION_INFO_FLAG_MMAP },
+		[VFIO_PCI_CONFIG_REGION_INDEX] = { .size = 4096, .flags = READ_WRITE },
+	},
+	.reset = vfmi_sim_plain_reset,
+	.bar_read = vfmi_sim_plain_read,
+	.bar_write = vfmi_sim_plain_write,
+};
+
+/* Bound to the host's own driver: there to be refused. */
+const struct sim_profile vfmi_sim_nvme = {
+	.name = "nvme",
+	.driver = "nvme",
+	.quirks = SIM_PCIE,
+	.regions = 9,
+	.irqs = 5,
+	.vendor = 0x1b36,
+	.device = 0x0010,
+	.subvendor = 0x1af4,
+	.subdevice = 0x1100,
+	.class_code = 0x010802,
+	.revision = 0x02,
+	.pin = 1,
+	.regs_bytes = 64,
+	.region = {
+		[0] = { .size = 16384, .flags = READ_WRITE },
+		[VFIO_PCI_CONFIG_REGION_INDEX] = { .size = 4096, .flags = READ_WRITE },
+	},
+	.reset = vfmi_sim_plain_reset,
+	.bar_read = vfmi_sim_plain_read,
+	.bar_write = vfmi_sim_plain_write,
+};

@@ -16,8 +16,8 @@ enum vfm_endpoint_flag {
 	VFM_ENDPOINT_WRITE = 2,  /* a stream will be written to it */
 	VFM_ENDPOINT_LISTEN = 4, /* sockets: wait for the peer instead of calling it */
 	VFM_ENDPOINT_FORCE = 8,  /* files: replace an existing one */
-	VFM_ENDPOINT_DUPLEX = 16, /* fd: the descriptor is a two-way channel to a peer that answers */
-	VFM_ENDPOINT_BACKGROUND_BIND = 32, /* LISTEN: bind now, accept at first use: the address is known before the peer */
+	VFM_ENDPOINT_DUPLEX = 16, /* "fd:N", "-" (both standard streams): a channel to a peer that answers */
+	VFM_ENDPOINT_BACKGROUND_BIND = 32, /* LISTEN: bind now, accept at first use: the address is known early */
 };
 
 /**
@@ -37,12 +37,21 @@ struct vfm_endpoint_opts {
 /**
  * vfm_endpoint_open() - open "file:PATH", a path, "-", "fd:N", "unix:PATH", "unix:@NAME" or "tcp:HOST:PORT"
  *
- * tcp: HOST may be "[v6]"; PORT 0 when listening lets the kernel choose, see vfm_endpoint_address(). Only regular or
- * absent files are replaced: written as an O_EXCL temporary (0600) in the same directory, renamed at commit; other
- * kinds of file are opened in place. Name resolution blocks.
+ * tcp: HOST may be "[v6]", or empty when listening; PORT 0 when listening lets the kernel choose, see
+ * vfm_endpoint_address(). Sockets are two-way, everything else is one-way unless DUPLEX. The peer of a listening unix
+ * socket, and of an abstract one in either role, must be of the same user or root.
  *
- * Return: 0, -EINVAL (syntax), -EEXIST (file exists, no FORCE), -EISDIR, -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT,
- * -ECANCELED, -ENOTTY (binary to or from a terminal), or errno. Since: 0.1
+ * Only regular or absent files are replaced: written as an O_EXCL temporary (0600) in the same directory, which takes
+ * the name at commit; a file that appeared meanwhile is left alone unless FORCE. Other kinds of file are opened in
+ * place (block devices to write to: with FORCE only), symbolic links to regular files are not written through.
+ *
+ * Every wait heeds the cancel token and the timeout; only name resolution blocks past them. Writing to a pipe that has
+ * no reader raises SIGPIPE as write(2) does: ignore the signal or block it on the thread that writes (vfm_save()'s
+ * worker blocks all). Sockets never raise it.
+ *
+ * Return: 0, -EINVAL (syntax), -EEXIST (file exists, no FORCE), -EISDIR, -ELOOP (symbolic link), -ECONNREFUSED,
+ * -EHOSTUNREACH, -ETIMEDOUT, -ECANCELED, -EPERM (another user), -ENOTTY (binary to or from a terminal), or errno.
+ * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_endpoint_open(struct vfm_context *ctx, const char *spec,
 					     const struct vfm_endpoint_opts *opts, struct vfm_endpoint **ret_endpoint,
@@ -52,8 +61,16 @@ VFM_API VFM_MUST_CHECK int vfm_endpoint_open(struct vfm_context *ctx, const char
 VFM_API const struct vfm_io *vfm_endpoint_io(struct vfm_endpoint *endpoint);
 VFM_API bool vfm_endpoint_is_duplex(const struct vfm_endpoint *endpoint);
 
-/* Where a listening socket listens, as a spec a peer can use: "tcp:0.0.0.0:45123". Borrowed until close. */
+/* Where a listening socket listens, as a spec a peer can use: "tcp:0.0.0.0:45123". Else the spec given. Borrowed. */
 VFM_API const char *vfm_endpoint_address(const struct vfm_endpoint *endpoint);
+
+/**
+ * vfm_endpoint_accept() - wait for the peer of an endpoint that was bound in the background; does nothing on others
+ *
+ * First use does the same, but can report no more than an errno. Blocking: yes, until timeout or cancel.
+ * Return: 0, -ETIMEDOUT, -ECANCELED, or errno. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_endpoint_accept(struct vfm_endpoint *endpoint, struct vfm_error *ret_error);
 
 /**
  * vfm_endpoint_commit() - what was written is complete: sync, rename into place, sync the directory; shut a socket's

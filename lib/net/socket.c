@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets below their address family: one connection for one stream, never blocking past a cancel or the timeout. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+
+#include "socket.h"
+
+#define BACKLOG 1
+#define CONNECT_RETRY_NS 20000000u
+
+/* Both directions get a descriptor of their own: each may be closed without the other noticing. */
+static int set_channels(struct vfm_endpoint *ep, int fd)
+{
+	int second = ep->sys->ops->dup(ep->sys, fd);
+
+	if (second < 0)
+		return second;
+	ep->in = (struct vfmi_channel){ .fd = fd, .kind = VFMI_CHANNEL_SOCKET };
+	ep->out = (struct vfmi_channel){ .fd = second, .kind = VFMI_CHANNEL_SOCKET };
+	return 0;
+}
+
+/* Frames that wait for an answer must not wait for more data; a peer's host that died must be noticed. */
+static void tune(struct vfm_endpoint *ep, int fd, sa_family_t family)
+{
+	const int one = 1;
+
+	if (family != AF_INET && family != AF_INET6)
+		return;
+	/* either failing costs time, not correctness */
+	ep->sys->ops->setsockopt(ep->sys, fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	ep->sys->ops->setsockopt(ep->sys, fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+}
+
+static int connect_result(struct vfm_endpoint *ep, int fd, uint64_t limit)
+{
+	int error = 0, r = vfmi_endpoint_wait_until(ep, fd, POLLOUT, limit);
+	socklen_t length = sizeof(error);
+
+	if (r < 0)
+		return r;
+	r = ep->sys->ops->getsockopt(ep->sys, fd, SOL_SOCKET, SO_ERROR, &error, &length);
+	return r < 0 ? r : -error;
+}
+
+/* A unix socket whose listener is busy says EAGAIN, and nothing can be polled for. */
+static int connect_within(struct vfm_endpoint *ep, int fd, const struct vfmi_address *addr, uint64_t limit)
+{
+	const struct sockaddr *sa = (const struct sockaddr *)&addr->storage;
+
+	for (;;) {
+		int r = ep->sys->ops->connect(ep->sys, fd, sa, addr->length);
+		uint64_t now;
+
+		if (r == -EINPROGRESS || r == -EINTR)
+			return connect_result(ep, fd, limit);
+		if (r != -EAGAIN)
+			return r;
+		now = ep->sys->ops->now_ns(ep->sys);
+		if (now >= limit)
+			return -ETIMEDOUT;
+		r = vfmi_endpoint_wait_until(ep, -1, 0, vfmi_min_u64(limit, now + CONNECT_RETRY_NS));
+		if (r != -ETIMEDOUT)
+			return r;
+	}
+}
+
+int vfmi_socket_connect(struct vfm_endpoint *ep, const struct vfmi_address *addr)
+{
+	int fd = ep->sys->ops->socket(ep->sys, addr->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = connect_within(ep, fd, addr, vfmi_endpoint_limit(ep));
+	if (r == 0) {
+		tune(ep, fd, addr->storage.ss_family);
+		r = set_channels(ep, fd);
+	}
+	if (r < 0)
+		ep->sys->ops->close(ep->sys, fd);
+	return r;
+}
+
+int vfmi_socket_listen(struct vfm_endpoint *ep, const struct vfmi_address *addr)
+{
+	const int one = 1;
+	int fd = ep->sys->ops->socket(ep->sys, addr->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	/* connections of an earlier run that linger do not block the port; without it the bind says so */
+	if (addr->storage.ss_family != AF_UNIX)
+		ep->sys->ops->setsockopt(ep->sys, fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	r = ep->sys->ops->bind(ep->sys, fd, (const struct sockaddr *)&addr->storage, addr->length);
+	if (r == 0)
+		r = ep->sys->ops->listen(ep->sys, fd, BACKLOG);
+	if (r < 0) {
+		ep->sys->ops->close(ep->sys, fd);
+		return r;
+	}
+	ep->listen_fd = fd;
+	return 0;
+}
+
+/* One peer that stays. Those that went away again or were turned away do not end the wait. */
+static int accept_one(struct vfm_endpoint *ep, vfmi_peer_fn *check)
+{
+	const uint64_t limit = vfmi_endpoint_limit(ep);
+
+	for (;;) {
+		struct sockaddr_storage peer = { 0 };
+		socklen_t length = sizeof(peer);
+		int fd, r = vfmi_endpoint_wait_until(ep, ep->listen_fd, POLLIN, limit);
+
+		if (r < 0)
+			return r;
+		fd = ep->sys->ops->accept(ep->sys, ep->listen_fd, (struct sockaddr *)&peer, &length);
+		if (fd == -EAGAIN || fd == -EINTR || fd == -ECONNABORTED)
+			continue;
+		if (fd < 0)
+			return fd;
+		if (!check || check(ep, fd) == 0) {
+			tune(ep, fd, peer.ss_family);
+			return fd;
+		}
+		ep->sys->ops->close(ep->sys, fd);
+	}
+}
+
+static int accept_locked(struct vfm_endpoint *ep, vfmi_peer_fn *check)
+{
+	int fd, r;
+
+	if (ep->in.fd >= 0)
+		return 0;
+	if (ep->listen_fd < 0)
+		return -ENOTCONN;
+	fd = accept_one(ep, check);
+	if (fd < 0)
+		return fd;
+	r = set_channels(ep, fd);
+	if (r < 0)
+		ep->sys->ops->close(ep->sys, fd);
+	else
+		vfmi_socket_close_listener(ep);
+	return r;
+}
+
+int vfmi_socket_accept(struct vfm_endpoint *ep, vfmi_peer_fn *check, struct vfm_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&ep->accept_lock);
+	r = accept_locked(ep, check);
+	pthread_mutex_unlock(&ep->accept_lock);
+	return r < 0 ? vfmi_endpoint_fail_errno(ep, err, r, "nobody came") : 0;
+}
+
+int vfmi_socket_commit(struct vfm_endpoint *ep, struct vfm_error *err)
+{
+	int r;
+
+	if (ep->out.fd < 0)
+		return vfmi_endpoint_fail_errno(ep, err, -ENOTCONN, "no peer was ever there");
+	r = ep->sys->ops->shutdown(ep->sys, ep->out.fd, SHUT_WR);
+	/* a peer that has all it wants may be gone by now */
+	if (r < 0 && !(r == -ENOTCONN && ep->duplex))
+		return vfmi_endpoint_fail_errno(ep, err, r, "what was written may not have arrived");
+	return 0;
+}
+
+/* The path goes with the listener, unless somebody else's socket has taken it meanwhile. */
+void vfmi_socket_close_listener(struct vfm_endpoint *ep)
+{
+	struct stat st;
+
+	if (ep->listen_fd >= 0)
+		ep->sys->ops->close(ep->sys, ep->listen_fd);
+	ep->listen_fd = -1;
+	if (!ep->bound_path)
+		return;
+	if (ep->sys->ops->lstat(ep->sys, ep->bound_path, &st) == 0 && st.st_dev == ep->bound_dev &&
+	    st.st_ino == ep->bound_ino)
+		ep->sys->ops->unlink(ep->sys, ep->bound_path);
+	free(ep->bound_path);
+	ep->bound_path = NULL;
+}

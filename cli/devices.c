@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Getting hold of devices in each of the forms a command line has for them, and letting go again. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices.h"
+#include "in-use.h"
+
+#define FD_PREFIX "fd:"
+#define SCM_PREFIX "scm:"
+
+static bool has_prefix(const char *text, const char *prefix)
+{
+	return !strncmp(text, prefix, strlen(prefix));
+}
+
+bool device_is_lent(const char *spec)
+{
+	return has_prefix(spec, FD_PREFIX) || has_prefix(spec, SCM_PREFIX);
+}
+
+/* "PATH#INDEX": @path gets PATH (free()), *ret_index the number or SIZE_MAX. */
+static int split_scm(struct cli *cli, const char *spec, char **ret_path, size_t *ret_index)
+{
+	const char *path = spec + strlen(SCM_PREFIX), *hash = strrchr(path, '#');
+	uint64_t index;
+
+	*ret_index = SIZE_MAX;
+	if (hash && parse_number(hash + 1, VFM_STREAM_MAX_DEVICES - 1, &index) < 0)
+		return cli_usage(cli, "'%s': what follows # is not the index of a device", spec);
+	if (hash)
+		*ret_index = index;
+	*ret_path = hash ? strndup(path, (size_t)(hash - path)) : strdup(path);
+	if (!*ret_path)
+		return cli_fail_memory(cli);
+	if (**ret_path)
+		return 0;
+	free(*ret_path);
+	return cli_usage(cli, "'%s': the path of a holder's socket is missing", spec);
+}
+
+static int check_one(struct cli *cli, const char *spec)
+{
+	struct vfm_candidate candidate = { .size = sizeof(candidate) };
+	VFM_OPTS(vfm_error, error);
+	char *path = NULL;
+	size_t index;
+	int r;
+
+	if (has_prefix(spec, FD_PREFIX))
+		return 0;
+	if (has_prefix(spec, SCM_PREFIX)) {
+		r = split_scm(cli, spec, &path, &index);
+		if (r == 0)
+			free(path);
+		return r;
+	}
+	r = vfm_find(cli->ctx, spec, &candidate, &error);
+	return r < 0 ? cli_fail(cli, CLI_STAGE_OPEN, &error, NULL) : 0;
+}
+
+int devices_check(struct cli *cli, char **specs, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = check_one(cli, specs[i]);
+	return r;
+}
+
+static int append(struct cli *cli, struct cli_devices *devices, struct cli_device item)
+{
+	struct cli_device *items;
+
+	if (devices->count >= VFM_STREAM_MAX_DEVICES)
+		return cli_usage(cli, "at most %u devices at once", VFM_STREAM_MAX_DEVICES);
+	items = realloc(devices->items, (devices->count + 1) * sizeof(*items));
+	if (!items)
+		return cli_fail_memory(cli);
+	items[devices->count++] = item;
+	devices->items = items;
+	return 0;
+}
+
+/* On a simulated machine nobody has a real file open. */
+static void tell_holder(struct cli *cli, const char *spec)
+{
+	struct vfm_candidate candidate = { .size = sizeof(candidate) };
+	char holder[64];
+
+	if (!cli_is_simulated(cli) && vfm_find(cli->ctx, spec, &candidate, NULL) == 0 && *candidate.cdev &&
+	    in_use_by(candidate.cdev, holder, sizeof(holder)))
+		cli_warn(cli, "%s is held by process %s", spec, holder);
+}
+
+static int open_named(struct cli *cli, const char *spec, struct cli_devices *devices)
+{
+	struct cli_device item = { .spec = spec, .opened_here = true };
+	VFM_OPTS(vfm_error, error);
+	int r = 0;
+
+	if (!devices->iommu)
+		r = vfm_iommu_open(cli->ctx, &devices->iommu, &error);
+	if (r == 0)
+		r = vfm_device_open_attached(cli->ctx, spec, devices->iommu, &item.dev, &error);
+	if (r == -EBUSY)
+		tell_holder(cli, spec);
+	if (r < 0)
+		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
+	r = append(cli, devices, item);
+	if (r)
+		vfm_device_close(item.dev);
+	return r;
+}
+
+static int open_inherited(struct cli *cli, const char *spec, struct cli_devices *devices)
+{
+	struct cli_device item = { .spec = spec };
+	VFM_OPTS(vfm_error, error);
+	int r = vfm_device_adopt_described(cli->ctx, spec, &item.dev, &error);
+
+	if (r < 0)
+		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
+	r = append(cli, devices, item);
+	if (r)
+		vfm_device_close(item.dev);
+	return r;
+}
+
+/* A holder that is not there, busy or unwilling is a device that cannot be had; only one that talks nonsense is a
+ * peer's trouble. */
+static int fail_borrow(struct cli *cli, struct vfm_error *error)
+{
+	if (error->code != EPROTO)
+		error->flags &= ~(uint32_t)VFM_ERROR_PEER;
+	return cli_fail(cli, CLI_STAGE_OPEN, error, NULL);
+}
+
+/* A holder lends to one borrower at a time, so one that is named twice is asked once. Takes @path over. */
+static int find_borrow(struct cli *cli, char *path, struct cli_devices *devices, struct vfm_borrow **ret_borrow)
+{
+	VFM_OPTS(vfm_error, error);
+	struct vfm_borrow **borrows;
+	char **paths;
+	size_t n = devices->borrow_count;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(devices->borrow_paths[i], path)) {
+			*ret_borrow = devices->borrows[i];
+			free(path);
+			return 0;
+		}
+	}
+	borrows = realloc(devices->borrows, (n + 1) * sizeof(*borrows));
+	if (borrows)
+		devices->borrows = borrows;
+	paths = realloc(devices->borrow_paths, (n + 1) * sizeof(*paths));
+	if (paths)
+		devices->borrow_paths = paths;
+	if (!borrows || !paths || vfm_borrow_open(cli->ctx, path, &borrows[n], &error) < 0) {
+		free(path);
+		return borrows && paths ? fail_borrow(cli, &error) : cli_fail_memory(cli);
+	}
+	paths[n] = path;
+	devices->borrow_count++;
+	*ret_borrow = borrows[n];
+	return 0;
+}
+
+static int open_borrowed(struct cli *cli, const char *spec, struct cli_devices *devices)
+{
+	struct vfm_borrow *borrow = NULL;
+	size_t index, first, end;
+	char *path = NULL;
+	int r = split_scm(cli, spec, &path, &index);
+
+	if (r == 0)
+		r = find_borrow(cli, path, devices, &borrow);
+	if (r)
+		return r;
+	first = index == SIZE_MAX ? 0 : index;
+	end = index == SIZE_MAX ? vfm_borrow_count(borrow) : index + 1;
+	if (end > vfm_borrow_count(borrow) || first == end)
+		return cli_fail_text(cli, CLI_UNAVAILABLE, "%s: %zu devices are lent there, from #0", spec,
+				     vfm_borrow_count(borrow));
+	for (size_t i = first; i < end && r == 0; i++)
+		r = append(cli, devices, (struct cli_device){ .dev = vfm_borrow_device(borrow, i), .spec = spec });
+	return r;
+}
+
+static int open_one(struct cli *cli, const char *spec, struct cli_devices *devices)
+{
+	if (has_prefix(spec, FD_PREFIX))
+		return open_inherited(cli, spec, devices);
+	if (has_prefix(spec, SCM_PREFIX))
+		return open_borrowed(cli, spec, devices);
+	return open_named(cli, spec, devices);
+}
+
+static const struct cli_device *find_twice(const struct cli_devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (devices->items[i].dev == devices->items[k].dev)
+				return &devices->items[i];
+		}
+	}
+	return NULL;
+}
+
+int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices *ret)
+{
+	int r = 0;
+
+	*ret = (struct cli_devices){ 0 };
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = open_one(cli, specs[i], ret);
+	if (r == 0 && find_twice(ret))
+		r = cli_usage(cli, "%s is named twice", vfm_device_name(find_twice(ret)->dev));
+	if (r)
+		devices_close(ret);
+	return r;
+}
+
+static bool is_borrowed(const struct cli_device *item)
+{
+	return has_prefix(item->spec, SCM_PREFIX);
+}
+
+void devices_close(struct cli_devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		if (!is_borrowed(&devices->items[i]))
+			vfm_device_close(devices->items[i].dev);
+	}
+	for (size_t i = 0; i < devices->borrow_count; i++) {
+		vfm_borrow_close(devices->borrows[i]);
+		free(devices->borrow_paths[i]);
+	}
+	vfm_iommu_close(devices->iommu);
+	free(devices->borrows);
+	free(devices->borrow_paths);
+	free(devices->items);
+	*devices = (struct cli_devices){ 0 };
+}
+
+void devices_handles(const struct cli_devices *devices, struct vfm_device **out)
+{
+	for (size_t i = 0; i < devices->count; i++)
+		out[i] = devices->items[i].dev;
+}
+
+void devices_split_last(struct cli_devices *devices, struct cli_devices *ret)
+{
+	const struct cli_device *last = &devices->items[devices->count - 1];
+
+	*ret = (struct cli_devices){ 0 };
+	if (is_borrowed(last))
+		return;
+	ret->items = malloc(sizeof(*ret->items));
+	if (!ret->items)
+		return;
+	ret->items[ret->count++] = *last;
+	devices->count--;
+	if (last->opened_here) {
+		ret->iommu = devices->iommu;
+		devices->iommu = NULL;
+	}
+}
+
+bool devices_any_opened_here(const struct cli_devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		if (devices->items[i].opened_here)
+			return true;
+	}
+	return false;
+}
+
+bool devices_have_space(const struct cli_devices *devices)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		if (devices->items[i].opened_here || !vfm_device_iommu(devices->items[i].dev))
+			return false;
+	}
+	return true;
+}
+
+uint32_t device_state(struct vfm_device *dev)
+{
+	uint32_t state;
+
+	return vfm_device_get_state(dev, &state, NULL) < 0 ? VFM_STATE_UNKNOWN : state;
+}

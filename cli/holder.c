@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The holder's loop: what borrowers do is told as it happens, with the state each device was left in. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "holder.h"
+#include "launch.h"
+
+#define LENDER_FDS 4
+#define RETRY_MS 100 /* after a failure of the lender's socket, which may last */
+
+struct holder {
+	struct cli *cli;
+	const struct cli_devices *devices;
+	const struct holder_config *config;
+	struct vfm_lender *lender;
+	pid_t child; /* 0: none */
+	int child_status;
+	bool child_ended;
+	bool lent;
+	int borrower;
+	uint32_t before[VFM_STREAM_MAX_DEVICES]; /* states when nobody had borrowed */
+};
+
+static const char *socket_path(const char *pass)
+{
+	return strncmp(pass, "unix:", 5) ? NULL : pass + 5;
+}
+
+int holder_check(struct cli *cli, const struct holder_config *config)
+{
+	if (config->pass && (!socket_path(config->pass) || !*socket_path(config->pass)))
+		return cli_usage(cli, "--pass: '%s' is not unix:PATH or unix:@NAME", config->pass);
+	if (config->ready_fd && fcntl((int)config->ready_fd, F_GETFD) < 0)
+		return cli_usage(cli, "--ready-fd: descriptor %d is not open", (int)config->ready_fd);
+	if (config->recover && !config->pass)
+		return cli_usage(cli, "--recover is about borrowers, so it needs --pass");
+	/* the command must not keep the one who waits for readiness waiting */
+	if (config->ready_fd)
+		fcntl((int)config->ready_fd, F_SETFD, FD_CLOEXEC);
+	return 0;
+}
+
+static void remember_states(struct holder *holder)
+{
+	for (size_t i = 0; i < holder->devices->count; i++)
+		holder->before[i] = device_state(holder->devices->items[i].dev);
+}
+
+static int open_lender(struct holder *holder)
+{
+	VFM_OPTS(vfm_error, error);
+	int r;
+
+	if (!holder->config->pass)
+		return 0;
+	r = vfm_lender_open(holder->cli->ctx, socket_path(holder->config->pass), &holder->lender, &error);
+	for (size_t i = 0; i < holder->devices->count && r == 0; i++)
+		r = vfm_lender_add(holder->lender, holder->devices->items[i].dev, &error);
+	return r < 0 ? cli_fail(holder->cli, CLI_STAGE_OPEN, &error, NULL) : 0;
+}
+
+static int tell_ready(struct holder *holder)
+{
+	const int fd = (int)holder->config->ready_fd;
+	int r = 0;
+
+	for (size_t i = 0; i < holder->devices->count; i++)
+		cli_note(holder->cli, "holding %s, which is %s", vfm_device_name(holder->devices->items[i].dev),
+			 vfm_state_name(holder->before[i]));
+	if (holder->lender)
+		cli_note(holder->cli, "lending on %s", holder->config->pass);
+	if (!fd)
+		return 0;
+	if (write(fd, "ready\n", 6) != 6)
+		r = cli_fail_text(holder->cli, CLI_FAILED, "--ready-fd: %s", strerror(errno));
+	close(fd);
+	return r;
+}
+
+/* "events" of the JSON document: what happened and the state each device has since. */
+static void add_event(struct holder *holder, const char *name, const struct vfm_lend_info *info)
+{
+	struct out_node *event = out_object(out_array_of(holder->cli->doc, "events"), NULL, NULL);
+	struct out_node *devices;
+
+	out_text(event, "event", NULL, "%s", name);
+	out_number(event, "pid", NULL, (uint64_t)info->pid, OUT_PLAIN);
+	out_number(event, "uid", NULL, info->uid, OUT_PLAIN);
+	devices = out_array(event, "devices", NULL);
+	for (size_t i = 0; i < holder->devices->count; i++) {
+		struct out_node *device = out_object(devices, NULL, NULL);
+
+		out_text(device, "name", NULL, "%s", vfm_device_name(holder->devices->items[i].dev));
+		out_text(device, "state", NULL, "%s", vfm_state_name(device_state(holder->devices->items[i].dev)));
+	}
+}
+
+/*
+ * Back to the state before the loan. A half-loaded device has lost what it held, so a reset costs nothing more; one in
+ * ERROR is left to its owner, who may want to look at it.
+ */
+static void recover(struct holder *holder, struct vfm_device *dev, uint32_t now, uint32_t before)
+{
+	struct cli *cli = holder->cli;
+	VFM_OPTS(vfm_error, error);
+	int r = 0;
+
+	if (now == VFM_STATE_RESUMING) {
+		r = vfm_device_reset(dev, &error);
+		if (r == 0)
+			cli_note(cli, "%s was half loaded and has been reset: it is blank", vfm_device_name(dev));
+	}
+	if (r == 0 && (before == VFM_STATE_STOP || before == VFM_STATE_RUNNING || before == VFM_STATE_RUNNING_P2P))
+		r = vfm_device_set_state(dev, before, &now, &error);
+	if (r < 0)
+		cli_warn(cli, "%s", error.message);
+	else
+		cli_note(cli, "%s is %s again", vfm_device_name(dev), vfm_state_name(device_state(dev)));
+}
+
+static void tell_states(struct holder *holder, bool died)
+{
+	struct cli *cli = holder->cli;
+
+	for (size_t i = 0; i < holder->devices->count; i++) {
+		struct vfm_device *dev = holder->devices->items[i].dev;
+		const uint32_t now = device_state(dev), before = holder->before[i];
+
+		cli_note(cli, "%s is %s, it was %s before the loan", vfm_device_name(dev), vfm_state_name(now),
+			 vfm_state_name(before));
+		if (died && now != before && holder->config->recover)
+			recover(holder, dev, now, before);
+		else if (died && (now == VFM_STATE_RESUMING || now == VFM_STATE_ERROR))
+			cli_warn(cli, "%s needs a reset, or another load", vfm_device_name(dev));
+	}
+}
+
+static void on_loan_end(struct holder *holder, const struct vfm_lend_info *info, bool died)
+{
+	holder->lent = false;
+	if (died)
+		cli_warn(holder->cli, "process %d died with the loan", info->pid ? info->pid : holder->borrower);
+	else
+		cli_note(holder->cli, "process %d gave the loan back", info->pid ? info->pid : holder->borrower);
+	tell_states(holder, died);
+	add_event(holder, died ? "died" : "returned", info);
+}
+
+static void on_event(struct holder *holder, const struct vfm_lend_info *info)
+{
+	switch (info->event) {
+	case VFM_LEND_BORROWED:
+		holder->lent = true;
+		holder->borrower = info->pid;
+		cli_note(holder->cli, "lent to process %d", info->pid);
+		add_event(holder, "borrowed", info);
+		break;
+	case VFM_LEND_RETURNED:
+		on_loan_end(holder, info, false);
+		break;
+	case VFM_LEND_DIED:
+		on_loan_end(holder, info, true);
+		break;
+	case VFM_LEND_REFUSED:
+		cli_warn(holder->cli, "process %d of user %u was turned away", info->pid, info->uid);
+		add_event(holder, "refused", info);
+		break;
+	default:
+		break;
+	}
+}
+
+static void dispatch(struct holder *holder)
+{
+	struct vfm_lend_info info = { .size = sizeof(info) };
+	VFM_OPTS(vfm_error, error);
+
+	if (!holder->lent)
+		remember_states(holder);
+	if (vfm_lender_dispatch(holder->lender, &info, &error) < 0) {
+		cli_warn(holder->cli, "%s", error.message);
+		poll(NULL, 0, RETRY_MS);
+		return;
+	}
+	on_event(holder, &info);
+}
+
+static void on_wake(struct holder *holder, unsigned int *signals)
+{
+	signals_drain();
+	if (holder->child && signals_count() != *signals)
+		kill(holder->child, signals_first());
+	*signals = signals_count();
+	if (holder->child && waitpid(holder->child, &holder->child_status, WNOHANG) == holder->child) {
+		holder->child_ended = true;
+		holder->child = 0;
+	}
+}
+
+static bool is_over(const struct holder *holder)
+{
+	if (holder->config->exec)
+		return holder->child_ended;
+	return signals_first() != 0;
+}
+
+static void wait_once(struct holder *holder, unsigned int *signals)
+{
+	struct pollfd fds[LENDER_FDS + 1] = { { .fd = signals_wake_fd(), .events = POLLIN } };
+	int lender_fds[LENDER_FDS];
+	size_t count = holder->lender ? vfm_lender_fds(holder->lender, lender_fds, LENDER_FDS) : 0;
+	bool served = false;
+
+	if (count > LENDER_FDS)
+		count = LENDER_FDS;
+	for (size_t i = 0; i < count; i++)
+		fds[i + 1] = (struct pollfd){ .fd = lender_fds[i], .events = POLLIN };
+	if (poll(fds, count + 1, -1) < 0)
+		return;
+	if (fds[0].revents)
+		on_wake(holder, signals);
+	for (size_t i = 0; i < count; i++)
+		served = served || fds[i + 1].revents;
+	if (served)
+		dispatch(holder);
+}
+
+static void tell_end(const struct holder *holder)
+{
+	for (size_t i = 0; i < holder->devices->count; i++) {
+		const struct cli_device *item = &holder->devices->items[i];
+		const char *name = vfm_device_name(item->dev);
+
+		if (!item->opened_here)
+			cli_note(holder->cli, "holding ends, %s lives on with who lent it", name);
+		else if (holder->lent)
+			cli_note(holder->cli, "holding ends, %s is reset once its borrower closes it", name);
+		else
+			cli_note(holder->cli, "holding ends, the last close resets %s", name);
+	}
+}
+
+static int exit_code(const struct holder *holder)
+{
+	if (holder->config->exec)
+		return launch_exit_status(holder->child_status);
+	return signals_first() ? CLI_SIGNAL + signals_first() : CLI_FAILED;
+}
+
+int holder_run(struct cli *cli, const struct cli_devices *devices, const struct holder_config *config)
+{
+	struct holder holder = { .cli = cli, .devices = devices, .config = config };
+	unsigned int signals = signals_count();
+	int r = open_lender(&holder);
+
+	remember_states(&holder);
+	if (r == 0 && config->exec)
+		r = launch(cli, devices, config->exec, &holder.child);
+	if (r == 0)
+		r = tell_ready(&holder);
+	/* a signal from before the command was started ends it all the same */
+	if (holder.child && signals_first())
+		kill(holder.child, signals_first());
+	while ((r == 0 || holder.child) && !is_over(&holder))
+		wait_once(&holder, &signals);
+	if (r == 0)
+		r = exit_code(&holder);
+	tell_end(&holder);
+	vfm_lender_close(holder.lender);
+	return r;
+}
+
+int holder_wait_in_doubt(struct cli *cli)
+{
+	const unsigned int before = signals_count();
+	struct pollfd pfd = { .fd = signals_wake_fd(), .events = POLLIN };
+
+	cli_warn(cli, "whether the peer runs the devices now is not known; they are held here, stopped");
+	cli_warn(cli, "find out at the peer's end first, then end process %d by SIGTERM", (int)getpid());
+	while (signals_count() == before) {
+		poll(&pfd, 1, -1);
+		signals_drain();
+	}
+	return CLI_DOUBT;
+}

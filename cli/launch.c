@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Starting a command with chosen descriptors kept open; nothing else of ours survives into it. */
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launch.h"
+
+#define MAX_IRQS 64u /* far above what any bus has; the kernel's count is not believed further */
+#define MAX_VECTORS 4096u
+
+/* dup2 onto itself is how posix_spawn spells "without close-on-exec". */
+static int keep(posix_spawn_file_actions_t *actions, int fd)
+{
+	return fd < 0 ? 0 : posix_spawn_file_actions_adddup2(actions, fd, fd);
+}
+
+static int keep_interrupt(posix_spawn_file_actions_t *actions, struct vfm_device *dev, uint32_t index)
+{
+	struct vfm_irq irq = { .size = sizeof(irq) };
+	int r = 0;
+
+	if (vfm_device_irq(dev, index, &irq, NULL) < 0)
+		return 0;
+	for (uint32_t v = 0; v < irq.count && v < MAX_VECTORS && r == 0; v++)
+		r = keep(actions, vfm_device_irq_eventfd(dev, index, v));
+	return r;
+}
+
+static int keep_device(posix_spawn_file_actions_t *actions, struct vfm_device *dev)
+{
+	struct vfm_device_info info = { .size = sizeof(info) };
+	struct vfm_iommu *iommu = vfm_device_iommu(dev);
+	int r = keep(actions, vfm_device_fd(dev));
+
+	if (r == 0 && iommu)
+		r = keep(actions, vfm_iommu_fd(iommu));
+	if (r || vfm_device_info(dev, &info, NULL) < 0)
+		return r;
+	for (uint32_t i = 0; i < info.num_irqs && i < MAX_IRQS && r == 0; i++)
+		r = keep_interrupt(actions, dev, i);
+	return r;
+}
+
+/* Set in our own environment, which is of no other use and which the command gets a copy of. */
+static int tell_devices(struct cli *cli, const struct cli_devices *devices)
+{
+	char name[48], text[VFM_DESCRIPTION_MAX];
+
+	snprintf(text, sizeof(text), "%zu", devices->count);
+	if (setenv("VFIOMIG_DEVICES", text, 1) < 0)
+		return cli_fail_memory(cli);
+	for (size_t i = 0; i < devices->count; i++) {
+		int r = vfm_device_describe(devices->items[i].dev, text, sizeof(text));
+
+		if (r < 0)
+			return cli_fail_text(cli, CLI_FAILED, "%s cannot be described: %s",
+					     vfm_device_name(devices->items[i].dev), strerror(-r));
+		snprintf(name, sizeof(name), "VFIOMIG_DEVICE_%zu", i);
+		if (setenv(name, text, 1) < 0)
+			return cli_fail_memory(cli);
+	}
+	return 0;
+}
+
+/* Ignored signals would stay ignored in the command. */
+static int reset_signals(posix_spawnattr_t *attr)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	r = posix_spawnattr_setsigdefault(attr, &set);
+	return r ? r : posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGDEF);
+}
+
+static int start(const struct cli_devices *devices, char **argv, pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int r = posix_spawn_file_actions_init(&actions);
+
+	if (r)
+		return r;
+	r = posix_spawnattr_init(&attr);
+	if (r)
+		goto out_actions;
+	r = reset_signals(&attr);
+	for (size_t i = 0; i < devices->count && r == 0; i++)
+		r = keep_device(&actions, devices->items[i].dev);
+	if (r == 0)
+		r = posix_spawnp(ret_pid, argv[0], &actions, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+out_actions:
+	posix_spawn_file_actions_destroy(&actions);
+	return r;
+}
+
+int launch(struct cli *cli, const struct cli_devices *devices, char **argv, pid_t *ret_pid)
+{
+	int r = tell_devices(cli, devices);
+
+	if (r)
+		return r;
+	r = start(devices, argv, ret_pid);
+	return r ? cli_fail_text(cli, CLI_FAILED, "cannot start '%s': %s", argv[0], strerror(r)) : 0;
+}
+
+int launch_exit_status(int wait_status)
+{
+	return WIFSIGNALED(wait_status) ? CLI_SIGNAL + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* --exec: a command that inherits the devices' descriptors and is told of them in its environment. */
+#ifndef VFIOMIGCTL_LAUNCH_H
+#define VFIOMIGCTL_LAUNCH_H
+
+#include <sys/types.h>
+
+#include "devices.h"
+
+/* Environment: VFIOMIG_DEVICES=N, VFIOMIG_DEVICE_0.. descriptions. Return: 0 or an exit code, told. */
+int launch(struct cli *cli, const struct cli_devices *devices, char **argv, pid_t *ret_pid);
+
+/* What the shell would make of a wait status. */
+int launch_exit_status(int wait_status);
+
+#endif

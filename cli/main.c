@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vfiomigctl: from the command line to a command, and from its outcome to what is printed and the exit code. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* A command's own options, and those of every command, which may stand before or after its name. */
+struct invocation {
+	const struct command *command;
+	void *config;
+	struct parse_result parsed;
+};
+
+static struct option_set global_set(struct cli *cli)
+{
+	return (struct option_set){ cli_global_options, cli_global_option_count, &cli->globals };
+}
+
+static int parse_globals(struct cli *cli, int argc, char **argv, struct parse_result *ret)
+{
+	const struct parse_request request = {
+		.sets = { global_set(cli) },
+		.stop_at_operand = true,
+		.argc = argc,
+		.argv = argv,
+	};
+
+	return options_parse(&request, ret) < 0 ? cli_usage(cli, "%s", ret->message) : 0;
+}
+
+static int parse_command(struct cli *cli, struct invocation *inv, int argc, char **argv)
+{
+	const struct command *command = inv->command;
+	struct parse_request request = { .sets = { { 0 }, global_set(cli) }, .argc = argc, .argv = argv };
+
+	inv->config = calloc(1, command->config_size ? command->config_size : 1);
+	if (!inv->config)
+		return cli_fail_memory(cli);
+	request.sets[0] = (struct option_set){ command->options, command->option_count, inv->config };
+	if (options_parse(&request, &inv->parsed) < 0)
+		return cli_usage(cli, "%s", inv->parsed.message);
+	if (cli->globals.help)
+		return 0;
+	if (inv->parsed.count < command->min_operands)
+		return cli_usage(cli, "%s: too few arguments", command->name);
+	if (inv->parsed.count > command->max_operands)
+		return cli_usage(cli, "%s: '%s' is one argument too many", command->name,
+				 inv->parsed.operands[command->max_operands]);
+	return 0;
+}
+
+static void clear_invocation(struct invocation *inv)
+{
+	if (inv->config)
+		options_clear(&(struct option_set){ inv->command->options, inv->command->option_count, inv->config });
+	free(inv->config);
+	free(inv->parsed.operands);
+}
+
+static int run_command(struct cli *cli, struct invocation *inv)
+{
+	int r = 0;
+
+	if (inv->command->needs_machine)
+		r = cli_open_machine(cli);
+	if (r == 0)
+		r = inv->command->run(cli, inv->config, inv->parsed.operands, inv->parsed.count);
+	return r;
+}
+
+static int dispatch(struct cli *cli, char **operands, size_t count)
+{
+	struct invocation inv = { .command = cli_find_command(operands[0]) };
+	int r;
+
+	if (!inv.command)
+		return cli_usage(cli, "unknown command '%s'", operands[0]);
+	cli->command = inv.command;
+	r = parse_command(cli, &inv, (int)count, operands);
+	if (r == 0 && cli->globals.help)
+		cli_print_command_help(stdout, inv.command);
+	else if (r == 0)
+		r = run_command(cli, &inv);
+	clear_invocation(&inv);
+	return r;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	struct parse_result parsed;
+	int r = parse_globals(cli, argc, argv, &parsed);
+
+	if (r == 0 && cli->globals.dump_commands)
+		r = cli_dump_commands(stdout);
+	else if (r == 0 && cli->globals.help)
+		cli_print_help(stdout);
+	else if (r == 0 && cli->globals.version)
+		r = cmd_version.run(cli, NULL, NULL, 0);
+	else if (r == 0 && parsed.count == 0)
+		r = cli_usage(cli, "a command is missing");
+	else if (r == 0)
+		r = dispatch(cli, parsed.operands, parsed.count);
+	free(parsed.operands);
+	return r;
+}
+
+static int print_json(struct cli *cli)
+{
+	FILE *file = stdout;
+	int r;
+
+	if (cli->globals.json_file)
+		file = fopen(cli->globals.json_file, "we");
+	if (!file) {
+		fprintf(stderr, "%s: %s: %s\n", CLI_NAME, cli->globals.json_file, strerror(errno));
+		return CLI_FAILED;
+	}
+	r = out_print_json(cli->doc, file);
+	if (file != stdout && fclose(file) != 0)
+		r = -1;
+	return r;
+}
+
+static bool wants_json(const struct cli *cli)
+{
+	return cli->globals.json || cli->globals.json_file;
+}
+
+static int print_text(struct cli *cli)
+{
+	FILE *file = cli->data_on_stdout ? stderr : stdout;
+	const bool chatter = !cli->globals.quiet;
+
+	if (cli->told)
+		return 0;
+	if (cli_is_simulated(cli) && out_has_text(cli->doc, chatter))
+		fprintf(file, "SIMULATED machine %s\n", *cli->sim_value ? cli->sim_value : "in memory");
+	return out_print_text(cli->doc, file, chatter);
+}
+
+void cli_tell_now(struct cli *cli)
+{
+	if (wants_json(cli))
+		return;
+	progress_end(cli);
+	print_text(cli);
+	fflush(stdout);
+	cli->told = true;
+}
+
+static bool is_plain_output(const struct cli *cli)
+{
+	return cli->globals.help || cli->globals.dump_commands || cli->command == &cmd_help;
+}
+
+/* What was told until now, once; a failure to print turns success into failure. */
+static int print_document(struct cli *cli, int code)
+{
+	int r;
+
+	if (is_plain_output(cli) && code == CLI_DONE)
+		return code;
+	out_number(cli->doc, "exit_code", NULL, (uint64_t)code, OUT_PLAIN);
+	progress_end(cli);
+	r = wants_json(cli) ? print_json(cli) : print_text(cli);
+	return r && code == CLI_DONE ? CLI_FAILED : code;
+}
+
+/* A full disk shows at the last write, or only when the descriptor is closed. */
+static int close_stdout(int code)
+{
+	bool failed = ferror(stdout) || fflush(stdout) != 0;
+
+	if (close(STDOUT_FILENO) < 0 && errno != EBADF)
+		failed = true;
+	if (!failed)
+		return code;
+	fprintf(stderr, "%s: standard output could not be written: %s\n", CLI_NAME, strerror(errno));
+	return code == CLI_DONE ? CLI_FAILED : code;
+}
+
+static void begin_document(struct cli *cli)
+{
+	cli->doc = out_new();
+	out_number(cli->doc, "schema_version", NULL, CLI_SCHEMA_VERSION, OUT_PLAIN);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = { 0 };
+	int code;
+
+	signal(SIGPIPE, SIG_IGN);
+	begin_document(&cli);
+	code = run(&cli, argc, argv);
+	out_text(cli.doc, "command", NULL, "%s", cli.command ? cli.command->name : "");
+	out_bool(cli.doc, "simulated", NULL, cli_is_simulated(&cli));
+	code = print_document(&cli, code);
+	cli_close_machine(&cli);
+	names_forget();
+	out_free(cli.doc);
+	return close_stdout(code);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Telling what went wrong or is going on: one line on stderr at once, and its place in the JSON document. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static void print_line(struct cli *cli, const char *kind, const char *text)
+{
+	progress_end(cli);
+	fprintf(stderr, "%s: %s%s%s\n", CLI_NAME, cli_is_simulated(cli) ? "SIMULATED: " : "", kind, text);
+	fflush(stderr);
+}
+
+__attribute__((format(printf, 4, 0))) static void print_args(struct cli *cli, const char *kind, const char *key,
+							     const char *fmt, va_list args)
+{
+	char *text;
+
+	if (vasprintf(&text, fmt, args) < 0)
+		return;
+	print_line(cli, kind, text);
+	if (key)
+		out_text(out_array_of(cli->doc, key), NULL, NULL, "%s", text);
+	free(text);
+}
+
+void cli_warn(struct cli *cli, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	print_args(cli, "warning: ", "warnings", fmt, args);
+	va_end(args);
+}
+
+void cli_note(struct cli *cli, const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, fmt);
+	if (vasprintf(&text, fmt, args) >= 0) {
+		if (!cli->globals.quiet)
+			print_line(cli, "", text);
+		out_text(out_array_of(cli->doc, "notes"), NULL, NULL, "%s", text);
+		free(text);
+	}
+	va_end(args);
+}
+
+static void add_state(struct out_node *node, const char *key, uint32_t state)
+{
+	if (state == VFM_STATE_UNKNOWN)
+		out_null(node, key, NULL);
+	else
+		out_text(node, key, NULL, "%s", vfm_state_name(state));
+}
+
+/* The error object of the document: the same members whatever failed. */
+static void add_error(struct cli *cli, int code, const struct vfm_error *error)
+{
+	struct out_node *node = out_object(cli->doc, "error", NULL);
+
+	out_text(node, "code", NULL, "%s", cli_exit_name(code));
+	out_number(node, "errno", NULL, (uint64_t)error->code, OUT_PLAIN);
+	out_text(node, "errno_name", NULL, "%s", error->code > 0 ? strerrorname_np(error->code) ?: "" : "");
+	out_text(node, "device", NULL, "%s", error->device);
+	out_text(node, "step", NULL, "%s", error->step);
+	add_state(node, "state_from", error->flags & VFM_ERROR_TRANSITION ? error->state_from : VFM_STATE_UNKNOWN);
+	add_state(node, "state_to", error->flags & VFM_ERROR_TRANSITION ? error->state_to : VFM_STATE_UNKNOWN);
+	add_state(node, "state_now", error->state_now);
+	out_bool(node, "retryable", NULL, error->flags & VFM_ERROR_RETRYABLE);
+	out_bool(node, "needs_reset", NULL, error->flags & VFM_ERROR_NEEDS_RESET);
+	out_bool(node, "was_reset", NULL, error->flags & VFM_ERROR_WAS_RESET);
+	out_text(node, "message", NULL, "%s", error->message);
+}
+
+static void add_advice(struct cli *cli, int code, const struct vfm_error *error)
+{
+	if (error->flags & VFM_ERROR_NEEDS_RESET)
+		print_line(cli, "", "only a reset of the device helps now");
+	else if (error->flags & VFM_ERROR_WAS_RESET)
+		print_line(cli, "", "what was loaded so far has been reset away: the device is blank and RUNNING");
+	else if (code == CLI_UNAVAILABLE || code == CLI_USAGE)
+		print_line(cli, "", "no device was touched");
+	else if (error->flags & VFM_ERROR_RETRYABLE)
+		print_line(cli, "", "nothing was lost, the same command may succeed later");
+}
+
+int cli_fail(struct cli *cli, enum cli_stage stage, const struct vfm_error *error,
+	     const struct vfm_transfer_result *result)
+{
+	const int code = cli_exit_code(stage, error, result, signals_first());
+
+	print_line(cli, "", error->message[0] ? error->message : strerror(error->code));
+	add_advice(cli, code, error);
+	add_error(cli, code, error);
+	return code;
+}
+
+__attribute__((format(printf, 2, 0))) static struct vfm_error make_error(int code, const char *fmt, va_list args)
+{
+	struct vfm_error error = {
+		.size = sizeof(error),
+		.code = code,
+		.state_from = VFM_STATE_UNKNOWN,
+		.state_to = VFM_STATE_UNKNOWN,
+		.state_now = VFM_STATE_UNKNOWN,
+	};
+
+	vsnprintf(error.message, sizeof(error.message), fmt, args);
+	return error;
+}
+
+int cli_usage(struct cli *cli, const char *fmt, ...)
+{
+	const char *command = cli->command ? cli->command->name : "";
+	struct vfm_error error;
+	va_list args;
+
+	va_start(args, fmt);
+	error = make_error(EINVAL, fmt, args);
+	va_end(args);
+	print_line(cli, "", error.message);
+	fprintf(stderr, "try '%s%s%s --help'\n", CLI_NAME, *command ? " " : "", command);
+	add_error(cli, CLI_USAGE, &error);
+	return CLI_USAGE;
+}
+
+/* The errno that stands for an exit code where no call failed. */
+static int errno_of(int code)
+{
+	switch (code) {
+	case CLI_UNSUPPORTED:
+		return EOPNOTSUPP;
+	case CLI_DAMAGED:
+		return EBADMSG;
+	case CLI_UNAVAILABLE:
+		return ENODEV;
+	case CLI_USAGE:
+		return EINVAL;
+	default:
+		return EIO;
+	}
+}
+
+int cli_fail_text(struct cli *cli, int code, const char *fmt, ...)
+{
+	struct vfm_error error;
+	va_list args;
+
+	va_start(args, fmt);
+	error = make_error(errno_of(code), fmt, args);
+	va_end(args);
+	print_line(cli, "", error.message);
+	add_error(cli, code, &error);
+	return code;
+}
+
+int cli_fail_memory(struct cli *cli)
+{
+	return cli_fail_text(cli, CLI_FAILED, "out of memory");
+}

@@ -1,0 +1,104 @@
+# What may happen to files, and what the stream's damage does to a command.
+$ hold a 0000:01:00.0 && hold b 0000:02:00.0; vfm-contents 0000:02:00.0 0 write "unharmed"
+$ echo precious >state.vfm; vfiomigctl save scm:a.sock --to state.vfm
+! vfiomigctl: SIMULATED: endpoint: state.vfm: exists; it is replaced only when forced
+[8]
+$ cat state.vfm
+precious
+$ vfiomigctl -q save scm:a.sock --to state.vfm --force; vfiomigctl verify state.vfm
+SIMULATED machine * (glob)
+SIMULATED: state.vfm is whole and intact: 1 device, 64.* of state (glob)
+$ vfiomigctl save scm:a.sock --to absent/state.vfm
+! vfiomigctl: SIMULATED: endpoint: absent/state.vfm: cannot make a file in its directory: * (glob)
+[8]
+$ ls -A | grep -c vfiomig-
+0
+[1]
+$ vfiomigctl save scm:a.sock --to - | vfiomigctl verify -
+SIMULATED machine * (glob)
+SIMULATED: - is whole and intact: 1 device, 64.* of state (glob)
+! SIMULATED machine * (glob)
+! Saved * (glob)
+! 0000:01:00.0 is RUNNING
+$ vfiomigctl save scm:a.sock --to fd:7 7>by-fd.vfm -q; vfiomigctl -q verify fd:8 8<by-fd.vfm
+$ vfiomigctl save scm:a.sock --to - --json
+{
+...
+! vfiomigctl: SIMULATED: the stream goes to standard output, so --json needs --json-file=FILE
+! try 'vfiomigctl save --help'
+[2]
+$ vfiomigctl save scm:a.sock --to - --json-file=out.json >piped.vfm; json exit_code transfer.state_now <out.json
+0
+"RUNNING"
+$ vfiomigctl -q verify piped.vfm
+# A pipe that breaks: the device is back where it was.
+$ (vfiomigctl save 0000:06:00.0 --to - -q 2>broken.err; echo $? >broken.code) | head -c 1000 >/dev/null; cat broken.code
+8
+$ sed -n 2p broken.err
+vfiomigctl: SIMULATED: write: the stream cannot be written: * (glob)
+# One byte flipped: told. From a file no device is touched, from a pipe it has to be reset for it.
+$ cp state.vfm damaged.vfm; flip damaged.vfm 30000; vfiomigctl verify damaged.vfm
+! vfiomigctl: SIMULATED: inspect: * (glob)
+[6]
+$ vfiomigctl verify damaged.vfm --json 2>/dev/null | json intact error.code
+false
+"damaged"
+$ vfiomigctl inspect damaged.vfm
+SIMULATED machine * (glob)
+Intact:    no
+...
+! vfiomigctl: SIMULATED: inspect: * (glob)
+[6]
+$ vfm-contents 0000:02:00.0 0 write "unharmed"; vfiomigctl restore scm:b.sock --from damaged.vfm --json 2>/dev/null | json exit_code error.code error.was_reset
+6
+"damaged"
+false
+$ vfm-contents 0000:02:00.0 0 read 8
+unharmed
+$ cp state.vfm late.vfm; flip late.vfm $(($(stat -c %s late.vfm) - 20)); vfiomigctl restore scm:b.sock --from - --json 2>/dev/null <late.vfm | json exit_code error.code error.was_reset devices.0.state
+6
+"damaged"
+true
+"RUNNING"
+$ vfm-contents 0000:02:00.0 0 read 8 | tr '\0' .
+........
+$ head -c 40 state.vfm >short.vfm; vfiomigctl verify short.vfm
+! vfiomigctl: SIMULATED: inspect: * (glob)
+[6]
+$ vfm-contents 0000:02:00.0 0 write "unharmed"; vfiomigctl restore scm:b.sock --from - <short.vfm 2>/dev/null
+SIMULATED machine * (glob)
+0000:02:00.0 is RUNNING
+[6]
+$ vfm-contents 0000:02:00.0 0 read 8
+unharmed
+$ vfiomigctl verify /dev/null
+! vfiomigctl: SIMULATED: inspect: * (glob)
+[6]
+$ vfiomigctl verify absent.vfm
+! vfiomigctl: SIMULATED: endpoint: absent.vfm: cannot open: * (glob)
+[8]
+$ vfiomigctl verify scheme:absent.vfm
+! vfiomigctl: SIMULATED: endpoint: scheme:absent.vfm: unknown kind of endpoint (a file of that name is "file:* (glob)
+! vfiomigctl: SIMULATED: no device was touched
+[2]
+# Would a device take it?
+$ vfiomigctl verify state.vfm --match 0000:02:00.0
+SIMULATED machine * (glob)
+SIMULATED: state.vfm is whole and intact: * (glob)
+FIELD * (glob)
+machine    simulated * same (glob)
+pci-id     1234:11e8 * same (glob)
+...
+0000:02:00.0 would take it
+$ vfiomigctl verify state.vfm --match 0000:03:00.0 | grep REFUSED
+pci-id     1234:11e8 * REFUSED (glob)
+driver     vfiomig_edu * REFUSED (glob)
+! vfiomigctl: SIMULATED: 0000:03:00.0 would refuse what the stream holds
+$ vfiomigctl verify state.vfm --match 0000:03:00.0 >/dev/null 2>&1
+[3]
+$ vfiomigctl verify state.vfm --match scm:b.sock --json | json loadable match.0.loadable
+true
+true
+# The caller's bytes travel with the state.
+$ head -c 100000 /dev/urandom >mine; vfiomigctl -q save scm:a.sock --to blob.vfm --blob mine
+$ vfiomigctl -q restore scm:b.sock --from blob.vfm --blob theirs; cmp mine theirs

@@ -1,0 +1,109 @@
+# Mistakes are told on stderr with exit code 2; help goes to stdout with 0.
+$ vfiomigctl
+! vfiomigctl: a command is missing
+! try 'vfiomigctl --help'
+[2]
+$ vfiomigctl nonsense
+! vfiomigctl: unknown command 'nonsense'
+! try 'vfiomigctl --help'
+[2]
+$ vfiomigctl --nonsense list
+! vfiomigctl: unknown option '--nonsense'
+! try 'vfiomigctl --help'
+[2]
+$ vfiomigctl list --nonsense
+! vfiomigctl: unknown option '--nonsense'
+! try 'vfiomigctl list --help'
+[2]
+$ vfiomigctl -x
+! vfiomigctl: unknown option '-x'
+! try 'vfiomigctl --help'
+[2]
+$ vfiomigctl list --json=yes
+! vfiomigctl: option '--json' takes no value
+! try 'vfiomigctl list --help'
+[2]
+$ vfiomigctl list 0000:01:00.0
+! vfiomigctl: list: '0000:01:00.0' is one argument too many
+! try 'vfiomigctl list --help'
+[2]
+$ vfiomigctl save
+! vfiomigctl: save: too few arguments
+! try 'vfiomigctl save --help'
+[2]
+$ vfiomigctl save 0000:01:00.0
+! vfiomigctl: SIMULATED: save: --to ENDPOINT is missing
+! try 'vfiomigctl save --help'
+[2]
+$ vfiomigctl save 0000:01:00.0 --to
+! vfiomigctl: option '--to' needs a value
+! try 'vfiomigctl save --help'
+[2]
+$ vfiomigctl save 0000:01:00.0 --to x --then sleep
+! vfiomigctl: --then: 'sleep' is not one of stop, run, running, running-p2p
+! try 'vfiomigctl save --help'
+[2]
+$ vfiomigctl save 0000:01:00.0 --to x --precopy-limit-bytes 1
+! vfiomigctl: SIMULATED: --precopy-limit-*: these limits are for --live
+! try 'vfiomigctl save --help'
+[2]
+$ for n in "" -1 1x 1kk 99999999999999999999 18446744073709551615t; do
+> vfiomigctl save 0000:01:00.0 --to x --live --precopy-limit-bytes "$n" 2>&1 | head -1; done
+vfiomigctl: --precopy-limit-bytes: '' is not BYTES
+vfiomigctl: --precopy-limit-bytes: '-1' is not BYTES
+vfiomigctl: --precopy-limit-bytes: '1x' is not BYTES
+vfiomigctl: --precopy-limit-bytes: '1kk' is not BYTES
+vfiomigctl: --precopy-limit-bytes: '99999999999999999999' is not BYTES
+vfiomigctl: --precopy-limit-bytes: '18446744073709551615t' is not BYTES
+$ vfiomigctl --timeout 5x list
+! vfiomigctl: --timeout: '5x' is not TIME
+! try 'vfiomigctl --help'
+[2]
+$ vfiomigctl hold 0000:01:00.0 --ready-fd 2147483648
+! vfiomigctl: --ready-fd: '2147483648' is not N
+! try 'vfiomigctl hold --help'
+[2]
+$ vfiomigctl hold 0000:01:00.0 --ready-fd 77
+! vfiomigctl: SIMULATED: --ready-fd: descriptor 77 is not open
+! try 'vfiomigctl hold --help'
+[2]
+$ vfiomigctl hold 0000:01:00.0 --pass /tmp/x
+! vfiomigctl: SIMULATED: --pass: '/tmp/x' is not unix:PATH or unix:@NAME
+! try 'vfiomigctl hold --help'
+[2]
+$ vfiomigctl state 0000:01:00.0 RESUMING
+! vfiomigctl: SIMULATED: RESUMING is entered by save and restore only, with the data that belongs to it
+! try 'vfiomigctl state --help'
+[2]
+$ vfiomigctl list nonsense --json | json exit_code error.code error.errno_name error.retryable
+2
+"usage"
+"EINVAL"
+false
+! vfiomigctl: list: 'nonsense' is one argument too many
+! try 'vfiomigctl list --help'
+$ vfiomigctl --help
+Usage: vfiomigctl [OPTION...] COMMAND [ARGUMENT...]
+...
+$ vfiomigctl save --help
+Usage: vfiomigctl [OPTION...] save DEVICE... --to ENDPOINT [OPTION...]
+...
+$ diff <(vfiomigctl help save) <(vfiomigctl save --help)
+$ vfiomigctl help nonsense
+! vfiomigctl: unknown command 'nonsense'
+! try 'vfiomigctl help --help'
+[2]
+$ vfiomigctl version
+vfiomigctl: * (glob)
+libvfiomig: * (glob)
+$ diff <(vfiomigctl version) <(vfiomigctl --version)
+$ vfiomigctl list >/dev/full
+! vfiomigctl: standard output could not be written: No space left on device
+[1]
+$ vfiomigctl --help >/dev/full
+! vfiomigctl: standard output could not be written: No space left on device
+[1]
+$ vfiomigctl --dump-commands | json program schema_version commands.0.name
+"vfiomigctl"
+1
+"list"

@@ -87,7 +87,7 @@ find_file() {
 	elif [ -e "$here/$1" ]; then
 		echo "$here/$1"
 	elif [ -n "$build_dir" ]; then
-		find "$build_dir" -name "${1##*/}" -type f ! -path '*.p/*' | head -n 1
+		find "$build_dir" -name "${1##*/}" -type f -perm -100 ! -path '*.p/*' | head -n 1
 	fi
 }
 

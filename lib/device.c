@@ -179,7 +179,8 @@ int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_
 	if (r < 0) {
 		const char *cause = bind_remedy(-r);
 
-		/* the kernel's word for a device that another file has bound; this object is not bound, so it is busy */
+		/* the kernel's word for a device that another file has bound; this object is not bound, so it is busy
+		 */
 		if (r == -EINVAL)
 			r = -EBUSY;
 		vfmi_device_fail(dev, ret_error, -r, "bind", cause);

@@ -31,7 +31,7 @@ enum vfm_error_flag {
 	VFM_ERROR_NEEDS_RESET = 2, /* the device is in ERROR, or half loaded: only a reset helps */
 	VFM_ERROR_WAS_RESET = 4,   /* the library reset the device on the way out: it is blank and RUNNING */
 	VFM_ERROR_TRANSITION = 8,  /* state_from and state_to hold the transition that failed */
-	VFM_ERROR_PEER = 16,       /* the cause lies with the peer or the endpoint, not with a device */
+	VFM_ERROR_PEER = 16,	   /* the cause lies with the peer or the endpoint, not with a device */
 };
 
 /**

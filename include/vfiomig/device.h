@@ -12,7 +12,7 @@ extern "C" {
 struct vfm_device;
 
 enum vfm_identity_flag {
-	VFM_IDENTITY_PCI = 1,        /* pci_vendor and pci_device are known */
+	VFM_IDENTITY_PCI = 1,	     /* pci_vendor and pci_device are known */
 	VFM_IDENTITY_SUBSYSTEM = 2,  /* pci_subvendor and pci_subdevice are known */
 	VFM_IDENTITY_REVISION = 4,   /* pci_revision and pci_class are known */
 	VFM_IDENTITY_MIGRATION = 8,  /* migration_flags are known: asked from the device */
@@ -43,11 +43,11 @@ struct vfm_identity {
 };
 
 enum vfm_candidate_flag {
-	VFM_CANDIDATE_CDEV = 1,        /* has a cdev node: iommufd can be used */
-	VFM_CANDIDATE_GROUP = 2,       /* belongs to an IOMMU group, iommu_group holds its number */
-	VFM_CANDIDATE_VFIO = 4,        /* a VFIO driver is bound */
-	VFM_CANDIDATE_MDEV = 8,        /* mediated device */
-	VFM_CANDIDATE_MIGRATES = 16,   /* debugfs shows a migration state: the driver can migrate */
+	VFM_CANDIDATE_CDEV = 1,		 /* has a cdev node: iommufd can be used */
+	VFM_CANDIDATE_GROUP = 2,	 /* belongs to an IOMMU group, iommu_group holds its number */
+	VFM_CANDIDATE_VFIO = 4,		 /* a VFIO driver is bound */
+	VFM_CANDIDATE_MDEV = 8,		 /* mediated device */
+	VFM_CANDIDATE_MIGRATES = 16,	 /* debugfs shows a migration state: the driver can migrate */
 	VFM_CANDIDATE_NO_MIGRATION = 32, /* debugfs is there and shows none: the driver cannot */
 };
 
@@ -117,9 +117,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_attach(struct vfm_device *dev, struct vfm_
 VFM_API VFM_MUST_CHECK int vfm_device_detach(struct vfm_device *dev, struct vfm_error *ret_error);
 
 /* One-shot vfm_device_open(), _bind() and _attach(); on failure everything before is undone. Since: 0.1 */
-VFM_API VFM_MUST_CHECK int vfm_device_open_attached(struct vfm_context *ctx, const char *name,
-						    struct vfm_iommu *iommu, struct vfm_device **ret_dev,
-						    struct vfm_error *ret_error);
+VFM_API VFM_MUST_CHECK int vfm_device_open_attached(struct vfm_context *ctx, const char *name, struct vfm_iommu *iommu,
+						    struct vfm_device **ret_dev, struct vfm_error *ret_error);
 
 /**
  * struct vfm_adopt - a device another program opened and bound
@@ -160,8 +159,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_adopt(struct vfm_context *ctx, const struc
 VFM_API void vfm_device_close(struct vfm_device *dev);
 
 VFM_API const char *vfm_device_name(const struct vfm_device *dev); /* borrowed until close */
-VFM_API int vfm_device_fd(const struct vfm_device *dev);           /* borrowed until close */
-VFM_API uint32_t vfm_device_id(const struct vfm_device *dev);      /* out_devid of BIND, 0 when unknown */
+VFM_API int vfm_device_fd(const struct vfm_device *dev);	   /* borrowed until close */
+VFM_API uint32_t vfm_device_id(const struct vfm_device *dev);	   /* out_devid of BIND, 0 when unknown */
 VFM_API uint32_t vfm_device_pt_id(const struct vfm_device *dev);   /* HWPT or IOAS attached to, 0 when unknown */
 VFM_API bool vfm_device_is_adopted(const struct vfm_device *dev);
 VFM_API struct vfm_context *vfm_device_context(const struct vfm_device *dev);
@@ -175,8 +174,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_identity(struct vfm_device *dev, struct vf
 					       struct vfm_error *ret_error);
 
 enum vfm_device_flag { /* VFIO_DEVICE_FLAGS_* of the kernel */
-	VFM_DEVICE_RESET = 1,
-	VFM_DEVICE_PCI = 2,
+		       VFM_DEVICE_RESET = 1,
+		       VFM_DEVICE_PCI = 2,
 };
 
 struct vfm_device_info {
@@ -190,12 +189,12 @@ VFM_API VFM_MUST_CHECK int vfm_device_info(struct vfm_device *dev, struct vfm_de
 					   struct vfm_error *ret_error);
 
 enum vfm_region_flag { /* VFIO_REGION_INFO_FLAG_* of the kernel */
-	VFM_REGION_READ = 1,
-	VFM_REGION_WRITE = 2,
-	VFM_REGION_MMAP = 4,
-	VFM_REGION_TYPED = 0x10000,         /* type and subtype hold VFIO_REGION_INFO_CAP_TYPE */
-	VFM_REGION_MSIX_MAPPABLE = 0x20000, /* the MSI-X table may be mapped with the rest */
-	VFM_REGION_SPARSE = 0x40000,        /* only the areas of vfm_region_sparse_areas() may be mapped */
+		       VFM_REGION_READ = 1,
+		       VFM_REGION_WRITE = 2,
+		       VFM_REGION_MMAP = 4,
+		       VFM_REGION_TYPED = 0x10000,	   /* type and subtype hold VFIO_REGION_INFO_CAP_TYPE */
+		       VFM_REGION_MSIX_MAPPABLE = 0x20000, /* the MSI-X table may be mapped with the rest */
+		       VFM_REGION_SPARSE = 0x40000, /* only the areas of vfm_region_sparse_areas() may be mapped */
 };
 
 /* @length 0 means the region is absent. */
@@ -235,7 +234,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_region_sparse(struct vfm_device *dev, uint
 /**
  * vfm_device_region_read(), _write() - access a region through the device file, whole or not at all
  *
- * Return: 0, -EINVAL (outside the region, overflow), -EACCES (direction not allowed), -EIO (short), or errno. Since: 0.1
+ * Return: 0, -EINVAL (outside the region, overflow), -EACCES (direction not allowed), -EIO (short), or errno. Since:
+ * 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_region_read(struct vfm_device *dev, uint32_t index, uint64_t offset, void *buf,
 						  size_t length, struct vfm_error *ret_error);
@@ -247,23 +247,23 @@ VFM_API VFM_MUST_CHECK int vfm_device_region_write(struct vfm_device *dev, uint3
  *
  * Return: 0, -EOPNOTSUPP (region or area cannot be mapped), -EINVAL. Undo with vfm_device_region_unmap(). Since: 0.1
  */
-VFM_API VFM_MUST_CHECK int vfm_device_region_map(struct vfm_device *dev, uint32_t index, uint64_t offset,
-						 size_t length, void **ret_ptr, struct vfm_error *ret_error);
+VFM_API VFM_MUST_CHECK int vfm_device_region_map(struct vfm_device *dev, uint32_t index, uint64_t offset, size_t length,
+						 void **ret_ptr, struct vfm_error *ret_error);
 VFM_API void vfm_device_region_unmap(struct vfm_device *dev, void *ptr, size_t length);
 
 enum vfm_irq_flag { /* VFIO_IRQ_INFO_* of the kernel */
-	VFM_IRQ_EVENTFD = 1,
-	VFM_IRQ_MASKABLE = 2,
-	VFM_IRQ_AUTOMASKED = 4,
-	VFM_IRQ_NORESIZE = 8,
+		    VFM_IRQ_EVENTFD = 1,
+		    VFM_IRQ_MASKABLE = 2,
+		    VFM_IRQ_AUTOMASKED = 4,
+		    VFM_IRQ_NORESIZE = 8,
 };
 
 enum vfm_pci_irq { /* interrupt indexes of PCI devices (linux/vfio.h) */
-	VFM_IRQ_INTX = 0,
-	VFM_IRQ_MSI = 1,
-	VFM_IRQ_MSIX = 2,
-	VFM_IRQ_ERR = 3,
-	VFM_IRQ_REQ = 4,
+		   VFM_IRQ_INTX = 0,
+		   VFM_IRQ_MSI = 1,
+		   VFM_IRQ_MSIX = 2,
+		   VFM_IRQ_ERR = 3,
+		   VFM_IRQ_REQ = 4,
 };
 
 /* @count 0 means the interrupt is absent; @armed: vectors armed through this object or declared by the lender. */
@@ -288,7 +288,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_irq_arm(struct vfm_device *dev, uint32_t i
 					      const int *eventfds, struct vfm_error *ret_error);
 /* Disarm every vector of @index. */
 VFM_API VFM_MUST_CHECK int vfm_device_irq_disarm(struct vfm_device *dev, uint32_t index, struct vfm_error *ret_error);
-/* The eventfd a vector was armed with here, or came with when adopted or borrowed; -1 when none. Borrowed until close. */
+/* The eventfd a vector was armed with here, or came with when adopted or borrowed; -1 when none. Borrowed until close.
+ */
 VFM_API int vfm_device_irq_eventfd(const struct vfm_device *dev, uint32_t index, uint32_t vector);
 /* Make the kernel signal the vector as if the device had. */
 VFM_API VFM_MUST_CHECK int vfm_device_irq_trigger(struct vfm_device *dev, uint32_t index, uint32_t vector,

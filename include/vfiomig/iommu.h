@@ -73,7 +73,7 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_adopt(struct vfm_context *ctx, int iommufd,
 VFM_API void vfm_iommu_close(struct vfm_iommu *iommu);
 
 VFM_API uint32_t vfm_iommu_backend(const struct vfm_iommu *iommu);
-VFM_API int vfm_iommu_fd(const struct vfm_iommu *iommu);           /* borrowed until close */
+VFM_API int vfm_iommu_fd(const struct vfm_iommu *iommu); /* borrowed until close */
 VFM_API uint32_t vfm_iommu_ioas_id(const struct vfm_iommu *iommu);
 
 /**

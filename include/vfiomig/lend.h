@@ -20,8 +20,8 @@ struct vfm_borrow;
  * vfm_lender_dispatch(). A dead socket at @path is replaced.
  * Return: 0, -EADDRINUSE (a live socket is there), -EEXIST (something else is), or errno. Since: 0.1
  */
-VFM_API VFM_MUST_CHECK int vfm_lender_open(struct vfm_context *ctx, const char *path,
-					   struct vfm_lender **ret_lender, struct vfm_error *ret_error);
+VFM_API VFM_MUST_CHECK int vfm_lender_open(struct vfm_context *ctx, const char *path, struct vfm_lender **ret_lender,
+					   struct vfm_error *ret_error);
 VFM_API void vfm_lender_close(struct vfm_lender *lender);
 
 /* Add a device to what is lent, with all that adoption needs; it must outlive the lender. -EBUSY while borrowed. */

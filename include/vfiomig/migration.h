@@ -12,9 +12,9 @@ extern "C" {
 struct vfm_session;
 
 enum vfm_migration_flag { /* VFIO_MIGRATION_* of the kernel; the legal sets are 1, 3, 5 and 7 */
-	VFM_MIGRATION_STOP_COPY = 1,
-	VFM_MIGRATION_P2P = 2,
-	VFM_MIGRATION_PRE_COPY = 4,
+			  VFM_MIGRATION_STOP_COPY = 1,
+			  VFM_MIGRATION_P2P = 2,
+			  VFM_MIGRATION_PRE_COPY = 4,
 };
 
 #define VFM_SIZE_UNKNOWN UINT64_MAX

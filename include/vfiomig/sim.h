@@ -24,8 +24,8 @@ struct vfm_sim;
  *
  * Return: 0, -EINVAL (spec; or path is not a machine), or errno. Since: 0.1
  */
-VFM_API VFM_MUST_CHECK int vfm_sim_open(const char *path, const char *spec, struct vfm_sim **ret_sim,
-					char *ret_message, size_t message_room);
+VFM_API VFM_MUST_CHECK int vfm_sim_open(const char *path, const char *spec, struct vfm_sim **ret_sim, char *ret_message,
+					size_t message_room);
 
 /* Close this handle. The machine in a file stays; devices still open elsewhere stay open. NULL is fine. */
 VFM_API void vfm_sim_close(struct vfm_sim *sim);
@@ -36,15 +36,15 @@ VFM_API VFM_MUST_CHECK int vfm_sim_context(struct vfm_sim *sim, struct vfm_conte
 /* Counters for "nothing leaked" checks: what is open right now. */
 struct vfm_sim_usage {
 	uint32_t size;
-	uint32_t open_fds;      /* simulated and real descriptors opened through this handle and not closed */
-	uint32_t maps;          /* DMA areas in all IOAS of the machine */
-	uint32_t mmaps;         /* regions mapped through this handle */
-	uint32_t devices_open;  /* bound devices of the machine, whoever holds them */
+	uint32_t open_fds;	/* simulated and real descriptors opened through this handle and not closed */
+	uint32_t maps;		/* DMA areas in all IOAS of the machine */
+	uint32_t mmaps;		/* regions mapped through this handle */
+	uint32_t devices_open;	/* bound devices of the machine, whoever holds them */
 	uint32_t data_sessions; /* of the machine */
-	uint64_t calls;         /* calls through this handle since the last fault plan was set */
+	uint64_t calls;		/* calls through this handle since the last fault plan was set */
 	uint64_t strict_errors; /* of all processes: bad argsz, double close, unknown descriptor ... */
-	uint64_t resets;        /* device resets of the machine, those at open and last close included */
-	uint64_t loads;         /* times a device left RESUMING by a change of state, not by a reset */
+	uint64_t resets;	/* device resets of the machine, those at open and last close included */
+	uint64_t loads;		/* times a device left RESUMING by a change of state, not by a reset */
 };
 VFM_API void vfm_sim_usage(struct vfm_sim *sim, struct vfm_sim_usage *ret);
 

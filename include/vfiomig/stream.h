@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-#define VFM_STREAM_MAX_DEVICES 64u          /* devices in one stream */
-#define VFM_STREAM_MAX_CHUNK (1024u * 1024u) /* bytes of state in one DATA frame */
+#define VFM_STREAM_MAX_DEVICES 64u		  /* devices in one stream */
+#define VFM_STREAM_MAX_CHUNK (1024u * 1024u)	  /* bytes of state in one DATA frame */
 #define VFM_STREAM_MAX_BLOB (64u * 1024u * 1024u) /* bytes of caller's blob, all BLOB frames together */
 
 /**
@@ -33,7 +33,7 @@ struct vfm_io {
 
 enum vfm_stream_flag {
 	VFM_STREAM_SIMULATED = 1, /* holds state of a simulated device: refused by real ones */
-	VFM_STREAM_DUPLEX = 2,    /* the writer waits for the reader's replies */
+	VFM_STREAM_DUPLEX = 2,	  /* the writer waits for the reader's replies */
 };
 
 enum vfm_match_policy {
@@ -76,7 +76,7 @@ struct vfm_stream_device {
 
 struct vfm_stream_summary {
 	uint32_t size;
-	uint32_t flags;   /* enum vfm_stream_flag */
+	uint32_t flags; /* enum vfm_stream_flag */
 	uint16_t major;
 	uint16_t minor;
 	uint32_t devices;

@@ -36,10 +36,10 @@ struct vfm_progress {
 typedef int vfm_progress_fn(void *user, const struct vfm_progress *progress);
 
 enum vfm_transfer_flag {
-	VFM_TRANSFER_LIVE = 1,       /* save: PRE_COPY where the devices have it */
+	VFM_TRANSFER_LIVE = 1,		 /* save: PRE_COPY where the devices have it */
 	VFM_TRANSFER_ALLOW_MISMATCH = 2, /* load although the match table refuses */
-	VFM_TRANSFER_NO_P2P = 4,     /* several devices: the caller vouches that none does peer-to-peer DMA */
-	VFM_TRANSFER_NO_CONFIG = 8,  /* leave PCI configuration and interrupts alone */
+	VFM_TRANSFER_NO_P2P = 4,	 /* several devices: the caller vouches that none does peer-to-peer DMA */
+	VFM_TRANSFER_NO_CONFIG = 8,	 /* leave PCI configuration and interrupts alone */
 };
 
 /**
@@ -78,9 +78,9 @@ struct vfm_transfer_opts {
 };
 
 enum vfm_commit {
-	VFM_COMMIT_NONE = 0,    /* one-way channel, or failed before the verdict: nothing was handed over */
-	VFM_COMMIT_DONE = 1,    /* the destination has the state, the source gave it up */
-	VFM_COMMIT_DOUBT = 2,   /* the verdict came or was sent, what followed did not: each side holds what it has */
+	VFM_COMMIT_NONE = 0,  /* one-way channel, or failed before the verdict: nothing was handed over */
+	VFM_COMMIT_DONE = 1,  /* the destination has the state, the source gave it up */
+	VFM_COMMIT_DOUBT = 2, /* the verdict came or was sent, what followed did not: each side holds what it has */
 };
 
 /**

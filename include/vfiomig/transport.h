@@ -12,11 +12,11 @@ extern "C" {
 struct vfm_endpoint;
 
 enum vfm_endpoint_flag {
-	VFM_ENDPOINT_READ = 1,   /* a stream will be read from it */
-	VFM_ENDPOINT_WRITE = 2,  /* a stream will be written to it */
-	VFM_ENDPOINT_LISTEN = 4, /* sockets: wait for the peer instead of calling it */
-	VFM_ENDPOINT_FORCE = 8,  /* files: replace an existing one */
-	VFM_ENDPOINT_DUPLEX = 16, /* "fd:N", "-" (both standard streams): a channel to a peer that answers */
+	VFM_ENDPOINT_READ = 1,		   /* a stream will be read from it */
+	VFM_ENDPOINT_WRITE = 2,		   /* a stream will be written to it */
+	VFM_ENDPOINT_LISTEN = 4,	   /* sockets: wait for the peer instead of calling it */
+	VFM_ENDPOINT_FORCE = 8,		   /* files: replace an existing one */
+	VFM_ENDPOINT_DUPLEX = 16,	   /* "fd:N", "-" (both standard streams): a channel to a peer that answers */
 	VFM_ENDPOINT_BACKGROUND_BIND = 32, /* LISTEN: bind now, accept at first use: the address is known early */
 };
 

@@ -29,7 +29,8 @@ vfiomigctl restore "$edu2_pci" --from unix:/tmp/c.sock --exec \
 	vfm-poke env is=STOP map state=RUNNING pumping state=STOP >>peer.out 2>&1 &
 peer=$!
 sleep 2
-merge vfm-holder --state STOP "$edu1_pci" /tmp/s.sock vfiomigctl --no-progress save scm:/tmp/s.sock --to unix:/tmp/c.sock --live
+merge vfm-holder --state STOP "$edu1_pci" /tmp/s.sock \
+	vfiomigctl --no-progress save scm:/tmp/s.sock --to unix:/tmp/c.sock --live
 wait $peer
 is "restored" $? 0
 merge cat peer.out

@@ -25,7 +25,8 @@ check "save to a file" vfiomigctl --no-progress save scm:/tmp/a.sock --to mtty.v
 check "restore" vfiomigctl --no-progress restore scm:/tmp/b.sock --from mtty.vfm
 merge vfm-poke /tmp/b.sock is=STOP state=RUNNING expect=hello
 merge vfm-poke /tmp/a.sock is=RUNNING expect=hello send=by-pipe
-vfiomigctl --no-progress save scm:/tmp/a.sock --to - --live 2>/dev/null | vfiomigctl --no-progress restore scm:/tmp/b.sock --from -
+vfiomigctl --no-progress save scm:/tmp/a.sock --to - --live 2>/dev/null |
+	vfiomigctl --no-progress restore scm:/tmp/b.sock --from -
 is "by pipe" $? 0
 merge vfm-poke /tmp/b.sock state=RUNNING expect=by-pipe
 for endpoint in unix:/tmp/c.sock tcp:127.0.0.1:7701; do

@@ -120,6 +120,50 @@ START_TEST(test_from_one_to_another)
 }
 END_TEST
 
+/* A seam that looks at every write of the command register. */
+static struct {
+	struct vfmi_sys_ops ops;
+	const struct vfmi_sys_ops *real;
+	struct vfm_device *dev;
+	uint64_t command; /* where it is in the device file */
+	int seen;
+} watch;
+
+static ssize_t watch_pwrite(struct vfmi_sys *sys, int fd, const void *buf, size_t length, off_t offset)
+{
+	if (fd == vfm_device_fd(watch.dev) && (uint64_t)offset == watch.command &&
+	    vfmi_get_le16(buf) & VFMI_PCI_COMMAND_MASTER) {
+		ck_assert_int_ge(vfm_device_irq_eventfd(watch.dev, VFM_IRQ_MSI, 0), 0);
+		watch.seen++;
+	}
+	return watch.real->pwrite(sys, fd, buf, length, offset);
+}
+
+/* DMA that ends in an interrupt nobody has armed is an interrupt lost. */
+START_TEST(test_no_dma_before_the_vectors)
+{
+	struct vfmi_sys *sys = vfmi_device_sys(m.dev[1]);
+	VFM_OPTS(vfm_region, region);
+	int fd = make_running(m.dev[0]);
+	size_t length = capture(m.dev[0]);
+
+	ck_assert_int_eq(vfm_device_region(m.dev[1], VFM_REGION_CONFIG, &region, &err), 0);
+	machine_move(&m, 1, VFM_STATE_STOP);
+	watch.real = sys->ops;
+	watch.ops = *sys->ops;
+	watch.ops.pwrite = watch_pwrite;
+	watch.dev = m.dev[1];
+	watch.command = region.offset + VFMI_PCI_COMMAND;
+	sys->ops = &watch.ops;
+	ck_assert_msg(vfm_device_config_apply(m.dev[1], record, length, &err) == 0, "%s", err.message);
+	sys->ops = watch.real;
+	ck_assert_int_eq(watch.seen, 2); /* with INTx masked, then as it was */
+	ck_assert_int_eq(vfm_device_irq_disarm(m.dev[0], VFM_IRQ_MSI, &err), 0);
+	ck_assert_int_eq(vfm_device_irq_disarm(m.dev[1], VFM_IRQ_MSI, &err), 0);
+	close(fd);
+}
+END_TEST
+
 START_TEST(test_twice_is_once)
 {
 	int fd = make_running(m.dev[0]);
@@ -359,6 +403,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_from_one_to_another);
+	tcase_add_test(tcase, test_no_dma_before_the_vectors);
 	tcase_add_test(tcase, test_twice_is_once);
 	tcase_add_test(tcase, test_what_is_armed_stays);
 	tcase_add_test(tcase, test_other_kind_of_interrupt);

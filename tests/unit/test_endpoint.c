@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <vfiomig/transport.h>
@@ -257,6 +258,54 @@ START_TEST(file_that_appears_meanwhile_is_kept)
 	vfm_endpoint_close(ep);
 	assert_file("state", "theirs");
 	ck_assert_int_eq(count_names(), 1);
+}
+END_TEST
+
+/* A seam on which nothing reaches the disk, every peer is user 4242 and we are user 1000. */
+static int failing_fsync(struct vfmi_sys *sys, int fd)
+{
+	(void)sys, (void)fd;
+	return -EIO;
+}
+
+static int stranger_getsockopt(struct vfmi_sys *sys, int fd, int level, int name, void *value, socklen_t *length)
+{
+	int r = vfmi_sys_libc.ops->getsockopt(sys, fd, level, name, value, length);
+
+	if (r == 0 && level == SOL_SOCKET && name == SO_PEERCRED)
+		((struct ucred *)value)->uid = 4242;
+	return r;
+}
+
+static uid_t somebody(struct vfmi_sys *sys)
+{
+	(void)sys;
+	return 1000;
+}
+
+static void use_hostile_world(void)
+{
+	static struct vfmi_sys_ops ops;
+	static struct vfmi_sys sys = { .ops = &ops };
+
+	ops = *vfmi_sys_libc.ops;
+	ops.fsync = failing_fsync;
+	ops.getsockopt = stranger_getsockopt;
+	ops.geteuid = somebody;
+	vfm_context_free(ctx);
+	ck_assert_int_eq(vfmi_context_new_on(&sys, &ctx), 0);
+}
+
+START_TEST(file_is_on_disk_before_it_has_its_name)
+{
+	struct vfm_endpoint *ep;
+
+	use_hostile_world();
+	ck_assert_int_eq(open_flags("state", VFM_ENDPOINT_WRITE, &ep), 0);
+	ck_assert_int_eq(write_text(ep, "whole"), 0);
+	ck_assert_int_eq(vfm_endpoint_commit(ep, &error), -EIO);
+	vfm_endpoint_close(ep);
+	ck_assert_int_eq(count_names(), 0);
 }
 END_TEST
 
@@ -570,6 +619,29 @@ START_TEST(only_dead_sockets_are_replaced)
 }
 END_TEST
 
+/* What calls is let in by nobody but its own user and root, and what listens under an abstract name is not believed. */
+START_TEST(strangers_are_turned_away)
+{
+	struct vfm_endpoint_opts opts = { .size = sizeof(opts), .timeout_ms = 50 };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = "socket" };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct vfm_endpoint *ep, *caller;
+	char byte;
+
+	opts.flags = VFM_ENDPOINT_READ | VFM_ENDPOINT_LISTEN | VFM_ENDPOINT_BACKGROUND_BIND;
+	use_hostile_world();
+	ck_assert_int_eq(open_with("unix:socket", &opts, &ep), 0);
+	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	ck_assert_int_eq(vfm_endpoint_accept(ep, &error), -ETIMEDOUT);
+	ck_assert_int_eq(read(fd, &byte, 1), 0);
+	close(fd);
+	vfm_endpoint_close(ep);
+	ck_assert_int_eq(open_with("unix:@vfm-test-stranger", &opts, &ep), 0);
+	ck_assert_int_eq(open_flags("unix:@vfm-test-stranger", VFM_ENDPOINT_WRITE, &caller), -EPERM);
+	vfm_endpoint_close(ep);
+}
+END_TEST
+
 START_TEST(socket_path_of_another_stays)
 {
 	const uint32_t flags = VFM_ENDPOINT_READ | VFM_ENDPOINT_LISTEN | VFM_ENDPOINT_BACKGROUND_BIND;
@@ -625,6 +697,7 @@ int main(void)
 	tcase_add_test(tests, file_without_commit_leaves_no_trace);
 	tcase_add_test(tests, existing_file_needs_force);
 	tcase_add_test(tests, file_that_appears_meanwhile_is_kept);
+	tcase_add_test(tests, file_is_on_disk_before_it_has_its_name);
 	tcase_add_test(tests, symlinks_are_not_replaced);
 	tcase_add_test(tests, file_reads_to_its_end);
 	tcase_add_test(tests, descriptor_directions_are_checked);
@@ -638,6 +711,7 @@ int main(void)
 	tcase_add_test(tests, accept_tells_why_nobody_came);
 	tcase_add_test(tests, listening_times_out);
 	tcase_add_test(tests, only_dead_sockets_are_replaced);
+	tcase_add_test(tests, strangers_are_turned_away);
 	tcase_add_test(tests, socket_path_of_another_stays);
 	tcase_add_test(tests, inherited_socket_is_duplex_on_request);
 	suite_add_tcase(suite, tests);

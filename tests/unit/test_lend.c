@@ -154,6 +154,45 @@ START_TEST(test_one_after_the_other)
 }
 END_TEST
 
+/* A seam that counts descriptors when the borrower says that it returns the loan. */
+static struct {
+	struct vfmi_sys_ops ops;
+	const struct vfmi_sys_ops *real;
+	unsigned int open;
+} watch;
+
+static ssize_t watch_sendmsg(struct vfmi_sys *sys, int fd, const struct msghdr *hdr, int flags)
+{
+	const uint8_t *header = hdr->msg_iov->iov_base;
+
+	if (header[4] == VFMI_LEND_RETURN)
+		watch.open = open_descriptors();
+	return watch.real->sendmsg(sys, fd, hdr, flags);
+}
+
+/* Told that it has its device back, the holder must have it alone. */
+START_TEST(test_return_comes_after_the_last_close)
+{
+	struct vfmi_sys *sys = vfmi_context_sys(m.ctx);
+	unsigned int before = open_descriptors();
+	struct vfm_borrow *borrow;
+
+	lend(0);
+	watch.real = sys->ops;
+	watch.ops = *sys->ops;
+	watch.ops.sendmsg = watch_sendmsg;
+	sys->ops = &watch.ops;
+	start_holder();
+	ck_assert_msg(vfm_borrow_open(m.ctx, path, &borrow, &err) == 0, "%s", err.message);
+	ck_assert_uint_gt(open_descriptors(), before + 2);
+	vfm_borrow_close(borrow);
+	stop_holder();
+	sys->ops = watch.real;
+	/* nothing but the two ends of the connection */
+	ck_assert_uint_eq(watch.open, before + 2);
+}
+END_TEST
+
 START_TEST(test_nothing_lent)
 {
 	struct vfm_borrow *borrow;
@@ -420,6 +459,25 @@ START_TEST(test_silent_peer_gives_way)
 }
 END_TEST
 
+/* A save of many gigabytes takes its time, and says nothing meanwhile. */
+START_TEST(test_slow_borrower_keeps_its_place)
+{
+	int other;
+	int fd;
+
+	lend(0);
+	fd = borrowing();
+	vfm_sim_advance_ns(m.sim, 3600ull * 1000000000u);
+	other = knock();
+	ck_assert_uint_eq(dispatch(), VFM_LEND_REFUSED);
+	ck_assert_int_eq(hear(other), VFMI_LEND_REFUSED);
+	close(other);
+	tell_plain(fd, VFMI_LEND_RETURN);
+	ck_assert_uint_eq(dispatch(), VFM_LEND_RETURNED);
+	close(fd);
+}
+END_TEST
+
 /* Every message at every moment: what does not belong there ends the connection, and nothing else. */
 START_TEST(test_out_of_order)
 {
@@ -632,6 +690,7 @@ int main(void)
 	tcase_add_checked_fixture(use, setup, teardown);
 	tcase_add_test(use, test_devices_travel);
 	tcase_add_test(use, test_one_after_the_other);
+	tcase_add_test(use, test_return_comes_after_the_last_close);
 	tcase_add_test(use, test_nothing_lent);
 	tcase_add_test(use, test_one_borrower_at_a_time);
 	tcase_add_test(use, test_interrupts_travel);
@@ -646,6 +705,7 @@ int main(void)
 	tcase_add_test(peers, test_borrower_dies_while_fetching);
 	tcase_add_test(peers, test_knocking_is_no_event);
 	tcase_add_test(peers, test_silent_peer_gives_way);
+	tcase_add_test(peers, test_slow_borrower_keeps_its_place);
 	tcase_add_test(peers, test_out_of_order);
 	tcase_add_test(peers, test_versions);
 	tcase_add_test(peers, test_vectors_that_lie);

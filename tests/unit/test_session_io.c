@@ -18,6 +18,7 @@ static struct {
 	struct vfio_precopy_info info;
 	int info_result;
 	int lost_fds; /* so many starts from now lose their file after the arc: EMFILE */
+	int table;    /* descriptors the process may have, more lose theirs in the same way; 0: no limit */
 } script;
 
 static bool is_data_state(uint32_t state)
@@ -39,8 +40,8 @@ static bool answer_set(struct vfio_device_feature *feature, int *r)
 	fake.state = mig.device_state;
 	mig.data_fd = -1;
 	*r = 0;
-	if (starts && script.lost_fds) {
-		script.lost_fds--;
+	if (starts && (script.lost_fds || (script.table && fake.open_fds >= script.table))) {
+		script.lost_fds -= script.lost_fds > 0;
 		*r = -EMFILE;
 	} else if (starts) {
 		mig.data_fd = fake.next_fd++;
@@ -289,7 +290,7 @@ END_TEST
 /* The device has moved though its file is lost: the reserve is freed, the device goes back, one more try is made. */
 START_TEST(lost_file_is_tried_again)
 {
-	script.lost_fds = 1;
+	script.table = 2; /* the device's and one more */
 	begin(_i == 2, _i == 1 ? VFM_SESSION_LIVE : 0);
 	ck_assert_int_eq(fake.sets, _i == 2 ? 2 : 3);
 	ck_assert_int_eq(fake.resets, _i == 2 ? 1 : 0);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The order in which several devices are moved: nobody stops before all are in P2P, nobody runs before all are again.
+/*
+ * The order in which devices are moved, at the source and at the destination: nobody stops before all are in P2P,
+ * nobody runs before all are again, and no source gives up before its destination's verdict.
  */
 #include <stdio.h>
 
@@ -108,6 +110,13 @@ static ssize_t world_read(struct vfmi_sys *sys, int fd, void *buf, size_t length
 	return length || world.state[i] == VFM_STATE_STOP_COPY ? (ssize_t)length : -ENOMSG;
 }
 
+static ssize_t world_write(struct vfmi_sys *sys, int fd, const void *buf, size_t length)
+{
+	(void)sys, (void)buf;
+	ck_assert_uint_eq(world.state[device_of(fd)], VFM_STATE_RESUMING);
+	return (ssize_t)length;
+}
+
 static int world_close(struct vfmi_sys *sys, int fd)
 {
 	(void)sys, (void)fd;
@@ -164,6 +173,7 @@ static void setup(void)
 	world_ops = fake_ops;
 	world_ops.ioctl = world_ioctl;
 	world_ops.read = world_read;
+	world_ops.write = world_write;
 	world_ops.close = world_close;
 	world_ops.eventfd = world_eventfd;
 	world_ops.fstat = world_fstat;
@@ -171,7 +181,7 @@ static void setup(void)
 	world_ops.wall_s = world_wall_s;
 	world_ops.sleep_ns = world_sleep_ns;
 	world_ops.getrandom = world_getrandom;
-	fake_sys.ops = &world_ops;
+	fake_sys = (struct vfmi_sys){ .ops = &world_ops };
 	memset(&fake, 0, sizeof(fake));
 	fake.next_fd = 100;
 	fake.piece = SIZE_MAX;
@@ -208,6 +218,18 @@ static int save(size_t count)
 	struct vfm_io io = memory_writer(&memory);
 
 	return vfm_save(devs, count, &io, &opts, &result, &error);
+}
+
+/* What was saved, back into the devices it came from. */
+static int restore(size_t count)
+{
+	static const uint32_t map[DEVICES] = { 0, 1, 2 };
+	struct vfm_io io = memory_reader(&memory);
+
+	world.trace[0] = '\0';
+	opts.map = map;
+	opts.map_length = count;
+	return vfm_restore(devs, count, &io, &opts, &result, &error);
 }
 
 START_TEST(one_device_takes_the_kernels_way)
@@ -286,6 +308,36 @@ START_TEST(way_back_has_the_barrier)
 }
 END_TEST
 
+START_TEST(restored_ones_meet_in_p2p)
+{
+	ck_assert_int_eq(save(2), 0);
+	opts.then_state = VFM_STATE_RUNNING;
+	ck_assert_msg(restore(2) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "A:load B:load A:stop B:stop A:p2p B:p2p A:run B:run");
+}
+END_TEST
+
+START_TEST(verdict_comes_before_the_source_gives_up)
+{
+	ck_assert_msg(vfm_copy(devs[0], devs[1], &opts, &result, &error) == 0, "%s", error.message);
+	ck_assert_str_eq(world.trace, "B:load A:copy B:stop A:stop");
+}
+END_TEST
+
+/* Not even for a caller who puts up with every mismatch. */
+START_TEST(simulated_state_stays_out_of_real_devices)
+{
+	fake_sys.simulated = !_i;
+	ck_assert_int_eq(save(1), 0);
+	fake_sys.simulated = _i;
+	opts.flags |= VFM_TRANSFER_ALLOW_MISMATCH;
+	ck_assert_int_eq(restore(1), -EREMOTEIO);
+	ck_assert_ptr_nonnull(strstr(error.message, _i ? "real device" : "simulated device"));
+	ck_assert_str_eq(world.trace, "");
+	ck_assert_int_eq(fake.resets, 0);
+}
+END_TEST
+
 /* Initial bytes that never end: time decides. */
 START_TEST(endless_initial_bytes_hit_the_limit)
 {
@@ -330,6 +382,9 @@ int main(void)
 	tcase_add_test(tc, stopped_ones_need_no_barrier);
 	tcase_add_test(tc, a_move_ends_in_stop);
 	tcase_add_loop_test(tc, way_back_has_the_barrier, 0, 2);
+	tcase_add_test(tc, restored_ones_meet_in_p2p);
+	tcase_add_test(tc, verdict_comes_before_the_source_gives_up);
+	tcase_add_loop_test(tc, simulated_state_stays_out_of_real_devices, 0, 2);
 	tcase_add_test(tc, endless_initial_bytes_hit_the_limit);
 	tcase_add_test(tc, endless_data_hits_the_limit);
 	tcase_set_timeout(tc, 30);

@@ -14,6 +14,16 @@ $ vfiomigctl save scm:a.sock --to absent/state.vfm
 $ ls -A | grep -c vfiomig-
 0
 [1]
+# Somebody takes the name while the devices are asked for: theirs stays, and no device is left as if it were saved.
+$ kill -STOP $holder_a; vfiomigctl --json save scm:a.sock --to taken.vfm --then stop >taken.json 2>/dev/null & save=$!
+$ timeout 60 sh -c 'until ls -A | grep -q "^.vfiomig-"; do sleep 0.05; done'; echo theirs >taken.vfm; kill -CONT $holder_a; wait $save
+[8]
+$ json transfer.state_now devices.0.state <taken.json; cat taken.vfm; ls -A | grep -c vfiomig-
+"STOP"
+"RUNNING"
+theirs
+0
+[1]
 $ vfiomigctl save scm:a.sock --to - | vfiomigctl verify -
 SIMULATED machine * (glob)
 SIMULATED: - is whole and intact: 1 device, 64.* of state (glob)

@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Each public header compiles first and alone, as C11 and as C++11, without a warning. TAP.
+# Usage: headers.sh INCLUDE_DIR C_COMPILER CXX_COMPILER
+set -eu
+
+include=$1
+cc=$2
+cxx=$3
+number=0
+failures=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+check() {
+	title=$1
+	shift
+	number=$((number + 1))
+	if "$@" >"$work/out" 2>&1; then
+		echo "ok $number - $title"
+	else
+		echo "not ok $number - $title"
+		sed 's/^/# /' "$work/out"
+		failures=$((failures + 1))
+	fi
+}
+
+cd "$include"
+for header in vfiomig.h vfiomig/*.h; do
+	# Twice: a header must also bear being included again.
+	printf '#include <%s>\n#include <%s>\nextern int alone;\n' "$header" "$header" >"$work/alone.c"
+	# shellcheck disable=SC2086 # a compiler may come with arguments
+	check "$header as C11" $cc -std=c11 -Wall -Wextra -pedantic -Wundef -Werror -I. -fsyntax-only "$work/alone.c"
+	# shellcheck disable=SC2086
+	check "$header as C++11" $cxx -x c++ -std=c++11 -Wall -Wextra -pedantic -Wundef -Werror -I. -fsyntax-only \
+		"$work/alone.c"
+done
+echo "1..$number"
+[ "$failures" -eq 0 ]

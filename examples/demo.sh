@@ -22,7 +22,8 @@ case ${1-} in
 esac
 
 work=$(mktemp -d)
-log=$work/log
+log=$top/build/demo.log
+mkdir -p "$top/build"
 holders=
 leave() {
 	rc=$?
@@ -45,10 +46,11 @@ die() {
 # Set-up: what is shown later must not wait for a compiler.
 prepare() {
 	if [ -z "${VFIOMIG_DEMO_BUILD-}" ]; then
-		echo "Set-up: building in $build"
-		[ -f "$build/build.ninja" ] || meson setup -Dtests=enabled -Dcli=enabled "$build" "$top" >"$log" 2>&1 ||
-			die "cannot configure; tests/setup.sh installs what is needed"
-		ninja -C "$build" >"$log" 2>&1 || die "cannot build"
+		echo "Set-up: packages, then a build in $build; logged to $log"
+		"$top/tests/setup.sh" >"$log" 2>&1 || die "packages are missing"
+		[ -f "$build/build.ninja" ] || meson setup -Dtests=enabled -Dcli=enabled "$build" "$top" >>"$log" 2>&1 ||
+			die "cannot configure"
+		ninja -C "$build" >>"$log" 2>&1 || die "cannot build"
 	fi
 	if [ -n "$real" ]; then
 		echo "Set-up: the lab kernel, some minutes unless it was built before"

@@ -233,7 +233,7 @@ int vfm_device_region_read(struct vfm_device *dev, uint32_t index, uint64_t offs
 
 	r = check_access(dev, index, offset, length, VFIO_REGION_INFO_FLAG_READ, "read region", &position, ret_error);
 	while (r == 0 && done < length) {
-		size_t piece = vfmi_min_u64(length - done, MAX_PIECE_BYTES);
+		size_t piece = (size_t)vfmi_min_u64(length - done, MAX_PIECE_BYTES);
 		ssize_t got =
 			dev->sys->ops->pread(dev->sys, dev->fd, (char *)buf + done, piece, (off_t)(position + done));
 
@@ -256,7 +256,7 @@ int vfm_device_region_write(struct vfm_device *dev, uint32_t index, uint64_t off
 
 	r = check_access(dev, index, offset, length, VFIO_REGION_INFO_FLAG_WRITE, "write region", &position, ret_error);
 	while (r == 0 && done < length) {
-		size_t piece = vfmi_min_u64(length - done, MAX_PIECE_BYTES);
+		size_t piece = (size_t)vfmi_min_u64(length - done, MAX_PIECE_BYTES);
 		ssize_t put = dev->sys->ops->pwrite(dev->sys, dev->fd, (const char *)buf + done, piece,
 						    (off_t)(position + done));
 

@@ -147,12 +147,14 @@ struct sim_device *vfmi_sim_find(struct vfm_sim *sim, const char *name)
 	return NULL;
 }
 
+/* Under the lock; the clock alone is read without it. */
 void vfmi_sim_spend(struct vfm_sim *sim, uint64_t ns)
 {
-	struct sim_machine *machine = sim->machine;
+	uint64_t now = sim->machine->now_ns;
 
-	if (vfmi_add_overflows(machine->now_ns, ns, &machine->now_ns))
-		machine->now_ns = UINT64_MAX;
+	if (vfmi_add_overflows(now, ns, &now))
+		now = UINT64_MAX;
+	__atomic_store_n(&sim->machine->now_ns, now, __ATOMIC_RELAXED);
 }
 
 /* opening */

@@ -22,6 +22,20 @@ static int raw(struct subject *s, unsigned long request, void *arg)
 	return s->sys->ops->ioctl(s->sys, fd_of(s), request, arg);
 }
 
+/* DEVICE_FEATURE with up to 64 bytes of data, flags and argsz as given: right or wrong. */
+static int raw_feature(struct subject *s, uint32_t flags, uint32_t data_bytes, void *data, size_t length)
+{
+	uint64_t room[1 + 8] = { 0 };
+	const uint32_t head[2] = { (uint32_t)sizeof(struct vfio_device_feature) + data_bytes, flags };
+	int r;
+
+	memcpy(room, head, sizeof(head));
+	memcpy(room + 1, data, length);
+	r = raw(s, VFIO_DEVICE_FEATURE, room);
+	memcpy(data, room + 1, length);
+	return r;
+}
+
 static void drop_data_fd(struct subject *s)
 {
 	if (s->data_fd >= 0)
@@ -32,18 +46,16 @@ static void drop_data_fd(struct subject *s)
 static void set_state(struct subject *s, const struct call *c, struct outcome *o)
 {
 	static const uint32_t more[] = { 8, 9, UINT32_MAX, 0 };
-	struct {
-		struct vfio_device_feature head;
-		struct vfio_device_feature_mig_state mig;
-	} arg = { { sizeof(arg), VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE }, { 0, -1 } };
+	struct vfio_device_feature_mig_state mig = { .data_fd = -1 };
 
-	arg.mig.device_state = c->a % 20 < 16 ? c->a % 8 : more[c->b % 4];
-	o->result = raw(s, VFIO_DEVICE_FEATURE, &arg);
-	o->value[0] = arg.mig.device_state;
-	o->has_data_fd = arg.mig.data_fd >= 0;
-	if (o->result == 0 && arg.mig.data_fd >= 0) {
+	mig.device_state = c->a % 20 < 16 ? c->a % 8 : more[c->b % 4];
+	o->result = raw_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, sizeof(mig), &mig,
+				sizeof(mig));
+	o->value[0] = mig.device_state;
+	o->has_data_fd = mig.data_fd >= 0;
+	if (o->result == 0 && mig.data_fd >= 0) {
 		drop_data_fd(s);
-		s->data_fd = arg.mig.data_fd;
+		s->data_fd = mig.data_fd;
 		s->cursor = 0;
 	}
 }
@@ -129,18 +141,12 @@ static void feature(struct subject *s, const struct call *c, struct outcome *o)
 	/* the features of migration, and numbers nobody has; others belong to the bus driver and act */
 	static const uint32_t numbers[] = { 1, 2, 9, 1, 2, 9, 200, 0xffff };
 	static const uint32_t extra[] = { 0, 4, 8, 16, 64 };
-	struct {
-		struct vfio_device_feature head;
-		uint64_t data[8];
-	} arg = { { 0, 0 }, { 0 } };
-	uint32_t op = ops[c->a % 7];
-	uint32_t number = numbers[c->b % 8];
+	const uint32_t op = ops[c->a % 7];
+	uint64_t data[8] = { 0 };
 
-	arg.head.argsz = (uint32_t)sizeof(arg.head) + extra[(c->a / 7) % 5];
-	arg.head.flags = op | number;
-	o->result = raw(s, VFIO_DEVICE_FEATURE, &arg);
+	o->result = raw_feature(s, op | numbers[c->b % 8], extra[(c->a / 7) % 5], data, sizeof(data));
 	if (o->result == 0 && op == VFIO_DEVICE_FEATURE_GET)
-		o->value[0] = arg.data[0];
+		o->value[0] = data[0];
 }
 
 static void reset(struct subject *s, const struct call *c, struct outcome *o)

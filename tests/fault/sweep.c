@@ -206,7 +206,7 @@ static int op_copy(struct bench *b)
 struct peer {
 	struct bench *b;
 	char name[64];
-	volatile bool stop;
+	_Atomic bool stop;
 	bool asked; /* got the device and its state */
 };
 

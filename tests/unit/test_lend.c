@@ -18,7 +18,7 @@ static struct vfm_error err;
 /* The holder's loop on a thread of its own, noting what happens. */
 static struct {
 	pthread_t thread;
-	volatile bool stop;
+	_Atomic bool stop;
 	bool faults; /* a dispatch may fail */
 	uint32_t events[32];
 	size_t count;

@@ -48,8 +48,8 @@ prepare() {
 	if [ -z "${VFIOMIG_DEMO_BUILD-}" ]; then
 		echo "Set-up: packages, then a build in $build; logged to $log"
 		"$top/tests/setup.sh" >"$log" 2>&1 || die "packages are missing"
-		[ -f "$build/build.ninja" ] || meson setup -Dtests=enabled -Dcli=enabled "$build" "$top" >>"$log" 2>&1 ||
-			die "cannot configure"
+		[ -f "$build/build.ninja" ] ||
+			meson setup -Dtests=enabled -Dcli=enabled "$build" "$top" >>"$log" 2>&1 || die "cannot configure"
 		ninja -C "$build" >>"$log" 2>&1 || die "cannot build"
 	fi
 	if [ -n "$real" ]; then

@@ -153,11 +153,13 @@ END_TEST
 
 static void *fail_often(void *user)
 {
-	for (int i = 0; i < 2000; i++) {
+	const char *name = user;
+
+	for (int i = 0; name && i < 2000; i++) {
 		VFM_OPTS(vfm_error, error);
 
-		VFMI_FAIL(ctx, &error, EIO, user, user, "%s", (const char *)user);
-		ck_assert_str_eq(error.step, user);
+		VFMI_FAIL(ctx, &error, EIO, name, name, "%s", name);
+		ck_assert_str_eq(error.step, name);
 	}
 	return NULL;
 }

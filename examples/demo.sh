@@ -49,7 +49,8 @@ prepare() {
 		echo "Set-up: packages, then a build in $build; logged to $log"
 		"$top/tests/setup.sh" >"$log" 2>&1 || die "packages are missing"
 		[ -f "$build/build.ninja" ] ||
-			meson setup -Dtests=enabled -Dcli=enabled "$build" "$top" >>"$log" 2>&1 || die "cannot configure"
+			meson setup -Dtests=enabled -Dcli=enabled "$build" "$top" >>"$log" 2>&1 ||
+			die "cannot configure"
 		ninja -C "$build" >>"$log" 2>&1 || die "cannot build"
 	fi
 	if [ -n "$real" ]; then

@@ -68,8 +68,9 @@ int vfmi_sim_object_open(struct vfm_sim *sim, const struct sim_object *what, int
 	if (fd < 0)
 		return fd;
 	object = &machine->objects[id];
-	*object = *what;
-	object->kind = SIM_OBJECT_NONE;
+	/* all but the kind, which others read without the lock: it is NONE until the rest is there */
+	memcpy((char *)object + sizeof(object->kind), (const char *)what + sizeof(what->kind),
+	       sizeof(*object) - sizeof(object->kind));
 	if (machine->objects_used <= id)
 		machine->objects_used = id + 1;
 	__atomic_store_n(&object->kind, what->kind, __ATOMIC_RELEASE);

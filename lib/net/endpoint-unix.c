@@ -60,7 +60,8 @@ static int remove_stale(struct vfm_endpoint *ep, const struct vfmi_address *addr
 		return r;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
-	fd = ep->sys->ops->socket(ep->sys, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	/* of another type than the listener's: it answers EPROTOTYPE and never takes the question for its peer */
+	fd = ep->sys->ops->socket(ep->sys, AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
 	r = ep->sys->ops->connect(ep->sys, fd, (const struct sockaddr *)&addr->storage, addr->length);

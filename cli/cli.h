@@ -69,6 +69,8 @@ struct cli {
 	struct vfm_cancel *cancel;
 	struct out_node *doc;
 	bool data_on_stdout; /* what is for people goes to stderr then */
+	bool changed;	     /* a device is not in the state it was found in, as it was asked for */
+	int json_fd;	     /* of --json-file; 0: not opened yet, negative: not to be written to */
 	bool told;	     /* what is for people has been printed already */
 	bool progress_shown; /* an unfinished line is on the terminal */
 };
@@ -110,6 +112,11 @@ void cli_print_help(FILE *file);
 void cli_print_command_help(FILE *file, const struct command *command);
 int cli_dump_commands(FILE *file);
 
+/* json-file.c. Opening refuses a file that an option of @set or an operand names too. Return: 0 or an exit code, told.
+ */
+int json_file_open(struct cli *cli, const struct option_set *set, char **operands, size_t count);
+int json_file_print(struct cli *cli); /* Return: 0, or -1, told */
+
 /* machine.c: the running kernel or a simulated machine. Return: 0 or an exit code, told. */
 int cli_open_machine(struct cli *cli);
 void cli_close_machine(struct cli *cli);
@@ -146,6 +153,7 @@ void cli_tell_now(struct cli *cli);
 int signals_install(struct vfm_cancel *cancel);
 void signals_forget(void); /* the cancel token is about to go */
 int signals_first(void);   /* the first that came, 0 for none */
+int signals_take(void);	   /* one that came and was not taken yet, 0 for none */
 unsigned int signals_count(void);
 int signals_wake_fd(void); /* readable after a signal or the end of a child; -1 before installation */
 void signals_drain(void);  /* makes it unreadable again */

@@ -55,6 +55,7 @@ static int copy_between(struct cli *cli, const struct copy_config *copy, const s
 		opts.flags |= VFM_TRANSFER_LIVE;
 	r = vfm_copy(source->items[0].dev, target->items[0].dev, &opts, &result, &error);
 	r = transfer_end(cli, r, &error, &result);
+	cli->changed = r == 0;
 	if (r == 0)
 		transfer_say(cli, "Copied", &result);
 	transfer_report_devices(cli, "source", source);
@@ -63,7 +64,7 @@ static int copy_between(struct cli *cli, const struct copy_config *copy, const s
 }
 
 /* The source is let go before its copy is held on, unless both are one loan. */
-static int hold_target(struct cli *cli, const struct copy_config *copy, struct cli_devices *devices)
+static int hold_target(struct cli *cli, struct holder *holder, struct cli_devices *devices)
 {
 	const struct cli_devices view = { .items = &devices->items[1], .count = 1 };
 	struct cli_devices target;
@@ -72,9 +73,9 @@ static int hold_target(struct cli *cli, const struct copy_config *copy, struct c
 	cli_tell_now(cli);
 	devices_split_last(devices, &target);
 	if (target.count == 0)
-		return holder_run(cli, &view, &copy->holder);
+		return holder_run(holder, &view, true);
 	devices_close(devices);
-	r = holder_run(cli, &target, &copy->holder);
+	r = holder_run(holder, &target, true);
 	devices_close(&target);
 	return r;
 }
@@ -83,12 +84,18 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 {
 	const struct copy_config *copy = config;
 	struct cli_devices devices, source, target;
+	struct holder *holder = NULL;
 	int r = check(cli, copy, operands);
 
 	if (r == 0)
-		r = devices_open(cli, operands, count, &devices);
+		r = holder_prepare(cli, &copy->holder, &holder);
 	if (r)
 		return r;
+	r = devices_open(cli, operands, count, &devices);
+	if (r) {
+		holder_free(holder);
+		return r;
+	}
 	source = (struct cli_devices){ .items = &devices.items[0], .count = 1 };
 	target = (struct cli_devices){ .items = &devices.items[1], .count = 1 };
 	if (devices.count != 2)
@@ -96,8 +103,9 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 	else
 		r = copy_between(cli, copy, &source, &target);
 	if (r == 0 && keeps(copy))
-		r = hold_target(cli, copy, &devices);
+		r = hold_target(cli, holder, &devices);
 	devices_close(&devices);
+	holder_free(holder);
 	return r;
 }
 

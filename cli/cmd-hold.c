@@ -12,16 +12,21 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 {
 	const struct hold_config *hold = config;
 	struct cli_devices devices;
+	struct holder *holder = NULL;
 	int r = holder_check(cli, &hold->holder);
 
 	if (r == 0)
 		r = devices_check(cli, operands, count);
 	if (r == 0)
-		r = devices_open(cli, operands, count, &devices);
+		r = holder_prepare(cli, &hold->holder, &holder);
 	if (r)
 		return r;
-	r = holder_run(cli, &devices, &hold->holder);
-	devices_close(&devices);
+	r = devices_open(cli, operands, count, &devices);
+	if (r == 0) {
+		r = holder_run(holder, &devices, false);
+		devices_close(&devices);
+	}
+	holder_free(holder);
 	return r;
 }
 

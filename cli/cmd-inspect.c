@@ -47,7 +47,7 @@ static void add_device(struct out_node *array, const struct vfm_stream_device *d
 	struct out_node *row = out_object(array, NULL, NULL);
 
 	out_number(row, "index", "Index", device->index, OUT_PLAIN);
-	identity_add(row, &device->identity);
+	identity_add(row, device->identity);
 	out_number(row, "precopy_bytes", "Pre-copy", device->precopy_bytes, OUT_BYTES);
 	out_number(row, "stop_copy_bytes", "Stop-copy", device->stop_copy_bytes, OUT_BYTES);
 	out_number(row, "chunks", "Chunks", device->chunks, OUT_PLAIN);

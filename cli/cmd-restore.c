@@ -62,22 +62,53 @@ static int check(struct cli *cli, const struct restore_config *restore, char **s
 	return r == 0 ? devices_check(cli, specs, count) : r;
 }
 
-static int write_blob(struct cli *cli, const struct restore_config *restore, const void *blob, size_t length)
-{
-	const struct endpoint_config config = { .force = restore->force };
-	struct vfm_endpoint *endpoint;
-	VFM_OPTS(vfm_error, error);
-	int r = endpoint_open(cli, restore->blob, ENDPOINT_BLOB, &config, &endpoint);
+/* What is opened, and may fail, before a device is touched. */
+struct restore_ends {
+	struct vfm_endpoint *stream;
+	struct vfm_endpoint *blob; /* NULL without --blob */
+	struct holder *holder;
+	int blob_code; /* what became of the blob */
+};
 
-	if (r)
-		return r;
-	r = vfm_endpoint_io(endpoint)->write(vfm_endpoint_io(endpoint)->user, blob, length);
-	if (r < 0)
-		r = cli_fail_text(cli, CLI_PEER, "%s: %s", restore->blob, strerror(-r));
-	else if (vfm_endpoint_commit(endpoint, &error) < 0)
-		r = cli_fail(cli, CLI_STAGE_ACT, &error, NULL);
-	vfm_endpoint_close(endpoint);
+/* The source's last word has been sent; what the peer does with the socket after it changes nothing. */
+static void hang_up(struct restore_ends *ends)
+{
+	if (ends->stream && vfm_endpoint_is_duplex(ends->stream))
+		(void)!vfm_endpoint_commit(ends->stream, NULL);
+	vfm_endpoint_close(ends->stream);
+	ends->stream = NULL;
+}
+
+static void close_ends(struct restore_ends *ends)
+{
+	hang_up(ends);
+	vfm_endpoint_close(ends->blob);
+	holder_free(ends->holder);
+}
+
+static int open_ends(struct cli *cli, const struct restore_config *restore, struct restore_ends *ret)
+{
+	const struct endpoint_config blob_config = { .force = restore->force };
+	int r = holder_prepare(cli, &restore->holder, &ret->holder);
+
+	if (r == 0 && restore->blob)
+		r = endpoint_open(cli, restore->blob, ENDPOINT_BLOB, &blob_config, &ret->blob);
+	if (r == 0)
+		r = endpoint_open(cli, restore->from, ENDPOINT_RESTORE, &restore->endpoint, &ret->stream);
 	return r;
+}
+
+/* The devices are loaded by now, so that is no reason to let them go. */
+static int write_blob(struct cli *cli, const char *path, struct vfm_endpoint *endpoint, const void *blob, size_t length)
+{
+	VFM_OPTS(vfm_error, error);
+	int r = vfm_endpoint_io(endpoint)->write(vfm_endpoint_io(endpoint)->user, blob, length);
+
+	if (r < 0)
+		return cli_fail_text(cli, CLI_ATTENTION, "%s: %s", path, strerror(-r));
+	if (vfm_endpoint_commit(endpoint, &error) < 0)
+		return cli_fail_text(cli, CLI_ATTENTION, "%s", error.message);
+	return 0;
 }
 
 static void fill(struct cli *cli, const struct restore_config *restore, struct vfm_transfer_opts *opts)
@@ -89,7 +120,7 @@ static void fill(struct cli *cli, const struct restore_config *restore, struct v
 }
 
 static int load(struct cli *cli, const struct restore_config *restore, const struct cli_devices *devices,
-		struct vfm_endpoint *endpoint, struct vfm_transfer_opts *opts)
+		struct restore_ends *ends, struct vfm_transfer_opts *opts)
 {
 	struct vfm_transfer_result result = { .size = sizeof(result) };
 	struct vfm_device *handles[VFM_STREAM_MAX_DEVICES];
@@ -103,27 +134,23 @@ static int load(struct cli *cli, const struct restore_config *restore, const str
 		opts->ret_blob_length = &blob_length;
 	}
 	devices_handles(devices, handles);
-	r = vfm_restore(handles, devices->count, vfm_endpoint_io(endpoint), opts, &result, &error);
+	r = vfm_restore(handles, devices->count, vfm_endpoint_io(ends->stream), opts, &result, &error);
 	r = transfer_end(cli, r, &error, &result);
+	cli->changed = r == 0;
 	if (r == 0)
 		transfer_say(cli, "Restored", &result);
 	if (r == 0 && restore->blob)
-		r = write_blob(cli, restore, blob, blob_length);
+		ends->blob_code = write_blob(cli, restore->blob, ends->blob, blob, blob_length);
+	/* a reader of it must not wait for the end of the holding */
+	vfm_endpoint_close(ends->blob);
+	ends->blob = NULL;
 	free(blob);
 	transfer_report_devices(cli, "devices", devices);
 	return r;
 }
 
-/* The source's last word has been sent; what the peer does with the socket after it changes nothing. */
-static void hang_up(struct vfm_endpoint *endpoint)
-{
-	if (vfm_endpoint_is_duplex(endpoint))
-		(void)!vfm_endpoint_commit(endpoint, NULL);
-	vfm_endpoint_close(endpoint);
-}
-
 static int restore_into(struct cli *cli, const struct restore_config *restore, const struct cli_devices *devices,
-			struct vfm_endpoint *endpoint)
+			struct restore_ends *ends)
 {
 	VFM_OPTS(vfm_transfer_opts, opts);
 	uint32_t map[VFM_STREAM_MAX_DEVICES];
@@ -136,14 +163,15 @@ static int restore_into(struct cli *cli, const struct restore_config *restore, c
 		opts.map_length = restore->map.count;
 	}
 	if (r == 0)
-		r = endpoint_await(cli, endpoint);
+		r = endpoint_await(cli, ends->stream);
 	if (r == 0)
-		r = load(cli, restore, devices, endpoint, &opts);
-	hang_up(endpoint);
+		r = load(cli, restore, devices, ends, &opts);
+	hang_up(ends);
 	if (r || !keeps(restore))
-		return r;
+		return r ? r : ends->blob_code;
 	cli_tell_now(cli);
-	return holder_run(cli, devices, &restore->holder);
+	r = holder_run(ends->holder, devices, true);
+	return ends->blob_code ? ends->blob_code : r;
 }
 
 /* What can be read twice is found intact before any device is opened or loses what it holds. */
@@ -159,23 +187,21 @@ static int read_ahead(struct cli *cli, const struct restore_config *restore)
 static int run(struct cli *cli, const void *config, char **operands, size_t count)
 {
 	const struct restore_config *restore = config;
-	struct vfm_endpoint *endpoint;
+	struct restore_ends ends = { 0 };
 	struct cli_devices devices;
 	int r = check(cli, restore, operands, count);
 
 	if (r == 0)
 		r = read_ahead(cli, restore);
 	if (r == 0)
-		r = endpoint_open(cli, restore->from, ENDPOINT_RESTORE, &restore->endpoint, &endpoint);
-	if (r)
-		return r;
-	r = devices_open(cli, operands, count, &devices);
-	if (r) {
-		vfm_endpoint_close(endpoint);
-		return r;
+		r = open_ends(cli, restore, &ends);
+	if (r == 0)
+		r = devices_open(cli, operands, count, &devices);
+	if (r == 0) {
+		r = restore_into(cli, restore, &devices, &ends);
+		devices_close(&devices);
 	}
-	r = restore_into(cli, restore, &devices, endpoint);
-	devices_close(&devices);
+	close_ends(&ends);
 	return r;
 }
 

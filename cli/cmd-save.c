@@ -68,9 +68,20 @@ static void go_back(struct cli *cli, const struct cli_devices *devices, const ui
 		VFM_OPTS(vfm_error, error);
 		uint32_t now = device_state(dev);
 
-		if (now != before[i] && vfm_device_set_state(dev, before[i], &now, &error) < 0)
+		if (now != before[i] && before[i] != VFM_STATE_UNKNOWN &&
+		    vfm_device_set_state(dev, before[i], &now, &error) < 0)
 			cli_warn(cli, "%s", error.message);
 	}
+}
+
+/* What was not known before cannot be known to be as before. */
+static bool is_as_found(const struct cli_devices *devices, const uint32_t *before)
+{
+	for (size_t i = 0; i < devices->count; i++) {
+		if (before[i] == VFM_STATE_UNKNOWN || device_state(devices->items[i].dev) != before[i])
+			return false;
+	}
+	return true;
 }
 
 static int commit(struct cli *cli, struct vfm_endpoint *endpoint, const struct cli_devices *devices,
@@ -82,6 +93,8 @@ static int commit(struct cli *cli, struct vfm_endpoint *endpoint, const struct c
 	if (vfm_endpoint_commit(endpoint, &error) == 0 || result->commit == VFM_COMMIT_DONE)
 		return CLI_DONE;
 	go_back(cli, devices, before);
+	if (!is_as_found(devices, before))
+		return cli_fail_text(cli, CLI_ATTENTION, "%s", error.message);
 	return cli_fail(cli, CLI_STAGE_ACT, &error, NULL);
 }
 
@@ -104,6 +117,7 @@ static int save_devices(struct cli *cli, const struct save_config *save, const s
 		r = commit(cli, endpoint, devices, &result, before);
 	if (r == 0)
 		transfer_say(cli, "Saved", &result);
+	cli->changed = r == 0 && !is_as_found(devices, before);
 	out_text(cli->doc, "endpoint", NULL, "%s", save->to);
 	transfer_report_devices(cli, "devices", devices);
 	return r;

@@ -63,6 +63,7 @@ static int on_lent(struct cli *cli, char *spec, const uint32_t *target)
 		r = move(cli, devices.items[0].dev, *target);
 	else
 		r = read_device(cli, devices.items[0].dev);
+	cli->changed = target && r == 0;
 	devices_close(&devices);
 	return r;
 }

@@ -64,12 +64,12 @@ static bool match_one(struct out_node *array, const struct vfm_stream_device *de
 		      bool simulated)
 {
 	struct out_node *node = out_object(array, NULL, NULL);
-	const bool same_world = simulated == !!(device->identity.flags & VFM_IDENTITY_SIMULATED);
+	const bool same_world = simulated == !!(device->identity->flags & VFM_IDENTITY_SIMULATED);
 	bool loadable;
 
 	out_number(node, "index", NULL, device->index, OUT_PLAIN);
-	out_text(node, "name", NULL, "%s", device->identity.name);
-	loadable = vfm_match(&device->identity, target, on_line, out_array(node, "fields", NULL)) == 0 && same_world;
+	out_text(node, "name", NULL, "%s", device->identity->name);
+	loadable = vfm_match(device->identity, target, on_line, out_array(node, "fields", NULL)) == 0 && same_world;
 	out_bool(node, "loadable", NULL, loadable);
 	return loadable;
 }
@@ -78,7 +78,7 @@ static bool match_one(struct out_node *array, const struct vfm_stream_device *de
 static void show_fields(struct cli *cli, const struct vfm_stream_device *device, const struct vfm_identity *target)
 {
 	struct out_node *table = out_array(cli->doc, NULL, "Fields");
-	int r = vfm_match(&device->identity, target, on_line, table);
+	int r = vfm_match(device->identity, target, on_line, table);
 
 	(void)r;
 }
@@ -109,7 +109,10 @@ static int verify(struct cli *cli, const struct verify_config *config, const cha
 	char text[96];
 	int r = stream_read(cli, from, &config->endpoint, contents);
 
-	out_bool(cli->doc, "intact", NULL, r == 0);
+	if (r == CLI_DONE || r == CLI_DAMAGED)
+		out_bool(cli->doc, "intact", NULL, r == CLI_DONE);
+	else
+		out_null(cli->doc, "intact", NULL);
 	if (r)
 		return r;
 	out_say(cli->doc, "%s%s is whole and intact: %s",

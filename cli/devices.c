@@ -40,9 +40,9 @@ static int split_scm(struct cli *cli, const char *spec, char **ret_path, size_t 
 	return cli_usage(cli, "'%s': the path of a holder's socket is missing", spec);
 }
 
-static int check_one(struct cli *cli, const char *spec)
+/* @ret is what a name stands for; not filled for what is lent. */
+static int check_one(struct cli *cli, const char *spec, struct vfm_candidate *ret)
 {
-	struct vfm_candidate candidate = { .size = sizeof(candidate) };
 	VFM_OPTS(vfm_error, error);
 	char *path = NULL;
 	size_t index;
@@ -56,16 +56,32 @@ static int check_one(struct cli *cli, const char *spec)
 			free(path);
 		return r;
 	}
-	r = vfm_find(cli->ctx, spec, &candidate, &error);
+	ret->size = sizeof(*ret);
+	r = vfm_find(cli->ctx, spec, ret, &error);
 	return r < 0 ? cli_fail(cli, CLI_STAGE_OPEN, &error, NULL) : 0;
+}
+
+/* An address and a cdev may mean the same device. */
+static bool is_among(const struct vfm_candidate *candidate, const struct vfm_candidate *others, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (*candidate->identity.name && !strcmp(candidate->identity.name, others[i].identity.name))
+			return true;
+	}
+	return false;
 }
 
 int devices_check(struct cli *cli, char **specs, size_t count)
 {
-	int r = 0;
+	struct vfm_candidate *found = calloc(count, sizeof(*found));
+	int r = found ? 0 : cli_fail_memory(cli);
 
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = check_one(cli, specs[i]);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = check_one(cli, specs[i], &found[i]);
+		if (r == 0 && is_among(&found[i], found, i))
+			r = cli_usage(cli, "%s is named twice", found[i].identity.name);
+	}
+	free(found);
 	return r;
 }
 
@@ -182,8 +198,9 @@ static int open_borrowed(struct cli *cli, const char *spec, struct cli_devices *
 	first = index == SIZE_MAX ? 0 : index;
 	end = index == SIZE_MAX ? vfm_borrow_count(borrow) : index + 1;
 	if (end > vfm_borrow_count(borrow) || first == end)
-		return cli_fail_text(cli, CLI_UNAVAILABLE, "%s: %zu devices are lent there, from #0", spec,
-				     vfm_borrow_count(borrow));
+		return cli_fail_text(cli, CLI_UNAVAILABLE, "%s: %zu %s lent there, from #0", spec,
+				     vfm_borrow_count(borrow),
+				     vfm_borrow_count(borrow) == 1 ? "device is" : "devices are");
 	for (size_t i = first; i < end && r == 0; i++)
 		r = append(cli, devices, (struct cli_device){ .dev = vfm_borrow_device(borrow, i), .spec = spec });
 	return r;

@@ -20,7 +20,10 @@ struct holder {
 	const struct cli_devices *devices;
 	const struct holder_config *config;
 	struct vfm_lender *lender;
+	bool loaded;
+	int code;    /* of the first failure, 0: none */
 	pid_t child; /* 0: none */
+	bool child_started;
 	int child_status;
 	bool child_ended;
 	bool lent;
@@ -39,6 +42,8 @@ int holder_check(struct cli *cli, const struct holder_config *config)
 		return cli_usage(cli, "--pass: '%s' is not unix:PATH or unix:@NAME", config->pass);
 	if (config->ready_fd && fcntl((int)config->ready_fd, F_GETFD) < 0)
 		return cli_usage(cli, "--ready-fd: descriptor %d is not open", (int)config->ready_fd);
+	if (config->ready_fd && (fcntl((int)config->ready_fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return cli_usage(cli, "--ready-fd: descriptor %d cannot be written to", (int)config->ready_fd);
 	if (config->recover && !config->pass)
 		return cli_usage(cli, "--recover is about borrowers, so it needs --pass");
 	/* the command must not keep the one who waits for readiness waiting */
@@ -61,11 +66,77 @@ static int open_lender(struct holder *holder)
 	if (!holder->config->pass)
 		return 0;
 	r = vfm_lender_open(holder->cli->ctx, socket_path(holder->config->pass), &holder->lender, &error);
-	for (size_t i = 0; i < holder->devices->count && r == 0; i++)
-		r = vfm_lender_add(holder->lender, holder->devices->items[i].dev, &error);
 	return r < 0 ? cli_fail(holder->cli, CLI_STAGE_OPEN, &error, NULL) : 0;
 }
 
+int holder_prepare(struct cli *cli, const struct holder_config *config, struct holder **ret)
+{
+	struct holder *holder = calloc(1, sizeof(*holder));
+	int r;
+
+	if (!holder)
+		return cli_fail_memory(cli);
+	holder->cli = cli;
+	holder->config = config;
+	r = config->exec ? launch_check(cli, config->exec[0]) : 0;
+	if (r == 0)
+		r = open_lender(holder);
+	if (r == 0)
+		*ret = holder;
+	else
+		holder_free(holder);
+	return r;
+}
+
+void holder_free(struct holder *holder)
+{
+	if (holder)
+		vfm_lender_close(holder->lender);
+	free(holder);
+}
+
+static int failure_code(const struct holder *holder)
+{
+	return holder->loaded ? CLI_ATTENTION : CLI_FAILED;
+}
+
+static int lend_devices(struct holder *holder)
+{
+	VFM_OPTS(vfm_error, error);
+	int r = 0;
+
+	for (size_t i = 0; holder->lender && i < holder->devices->count && r == 0; i++)
+		r = vfm_lender_add(holder->lender, holder->devices->items[i].dev, &error);
+	if (r == 0)
+		return 0;
+	/* half a loan is none */
+	vfm_lender_close(holder->lender);
+	holder->lender = NULL;
+	return cli_fail_text(holder->cli, failure_code(holder), "%s", error.message);
+}
+
+static void forward_signals(const struct holder *holder)
+{
+	for (int number = signals_take(); number; number = signals_take())
+		kill(holder->child, number);
+}
+
+/* A signal from before the command was started ends it all the same. */
+static int start_command(struct holder *holder)
+{
+	char **argv = holder->config->exec;
+	int r;
+
+	if (!argv)
+		return 0;
+	r = launch(holder->cli, holder->devices, argv, failure_code(holder), &holder->child);
+	holder->child_started = r == 0;
+	if (r == 0)
+		forward_signals(holder);
+	return r;
+}
+
+/* Who waits for readiness learns by the end of file that something failed. */
 static int tell_ready(struct holder *holder)
 {
 	const int fd = (int)holder->config->ready_fd;
@@ -78,8 +149,8 @@ static int tell_ready(struct holder *holder)
 		cli_note(holder->cli, "lending on %s", holder->config->pass);
 	if (!fd)
 		return 0;
-	if (write(fd, "ready\n", 6) != 6)
-		r = cli_fail_text(holder->cli, CLI_FAILED, "--ready-fd: %s", strerror(errno));
+	if (!holder->code && write(fd, "ready\n", 6) != 6)
+		r = cli_fail_text(holder->cli, failure_code(holder), "--ready-fd: %s", strerror(errno));
 	close(fd);
 	return r;
 }
@@ -192,12 +263,11 @@ static void dispatch(struct holder *holder)
 	on_event(holder, &info);
 }
 
-static void on_wake(struct holder *holder, unsigned int *signals)
+static void on_wake(struct holder *holder)
 {
 	signals_drain();
-	if (holder->child && signals_count() != *signals)
-		kill(holder->child, signals_first());
-	*signals = signals_count();
+	if (holder->child)
+		forward_signals(holder);
 	if (holder->child && waitpid(holder->child, &holder->child_status, WNOHANG) == holder->child) {
 		holder->child_ended = true;
 		holder->child = 0;
@@ -206,12 +276,12 @@ static void on_wake(struct holder *holder, unsigned int *signals)
 
 static bool is_over(const struct holder *holder)
 {
-	if (holder->config->exec)
+	if (holder->child_started)
 		return holder->child_ended;
 	return signals_first() != 0;
 }
 
-static void wait_once(struct holder *holder, unsigned int *signals)
+static void wait_once(struct holder *holder)
 {
 	struct pollfd fds[LENDER_FDS + 1] = { { .fd = signals_wake_fd(), .events = POLLIN } };
 	int lender_fds[LENDER_FDS];
@@ -225,7 +295,7 @@ static void wait_once(struct holder *holder, unsigned int *signals)
 	if (poll(fds, count + 1, -1) < 0)
 		return;
 	if (fds[0].revents)
-		on_wake(holder, signals);
+		on_wake(holder);
 	for (size_t i = 0; i < count; i++)
 		served = served || fds[i + 1].revents;
 	if (served)
@@ -249,32 +319,42 @@ static void tell_end(const struct holder *holder)
 
 static int exit_code(const struct holder *holder)
 {
-	if (holder->config->exec)
+	if (holder->code)
+		return holder->code;
+	if (holder->child_started)
 		return launch_exit_status(holder->child_status);
 	return signals_first() ? CLI_SIGNAL + signals_first() : CLI_FAILED;
 }
 
-int holder_run(struct cli *cli, const struct cli_devices *devices, const struct holder_config *config)
+/* Whether there is something to go on for after a step that returned @r. */
+static bool goes_on(struct holder *holder, int r)
 {
-	struct holder holder = { .cli = cli, .devices = devices, .config = config };
-	unsigned int signals = signals_count();
-	int r = open_lender(&holder);
+	if (r == 0)
+		return true;
+	if (!holder->code)
+		holder->code = r;
+	if (!holder->loaded || !devices_any_opened_here(holder->devices))
+		return holder->child;
+	cli_warn(holder->cli,
+		 "holding goes on all the same: process %d ends it by SIGTERM, and with it what was loaded",
+		 (int)getpid());
+	return true;
+}
 
-	remember_states(&holder);
-	if (r == 0 && config->exec)
-		r = launch(cli, devices, config->exec, &holder.child);
-	if (r == 0)
-		r = tell_ready(&holder);
-	/* a signal from before the command was started ends it all the same */
-	if (holder.child && signals_first())
-		kill(holder.child, signals_first());
-	while ((r == 0 || holder.child) && !is_over(&holder))
-		wait_once(&holder, &signals);
-	if (r == 0)
-		r = exit_code(&holder);
-	tell_end(&holder);
-	vfm_lender_close(holder.lender);
-	return r;
+int holder_run(struct holder *holder, const struct cli_devices *devices, bool loaded)
+{
+	holder->devices = devices;
+	holder->loaded = loaded;
+	remember_states(holder);
+	if (goes_on(holder, lend_devices(holder)) && goes_on(holder, start_command(holder)) &&
+	    goes_on(holder, tell_ready(holder))) {
+		while (!is_over(holder))
+			wait_once(holder);
+		tell_end(holder);
+	}
+	vfm_lender_close(holder->lender);
+	holder->lender = NULL;
+	return exit_code(holder);
 }
 
 int holder_wait_in_doubt(struct cli *cli)

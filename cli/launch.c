@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Starting a command with chosen descriptors kept open; nothing else of ours survives into it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +14,53 @@
 
 #define MAX_IRQS 64u /* far above what any bus has; the kernel's count is not believed further */
 #define MAX_VECTORS 4096u
+
+static int check_file(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+		return errno;
+	return S_ISREG(st.st_mode) ? 0 : EACCES;
+}
+
+static int check_in(const char *directory, int length, const char *name)
+{
+	char *path;
+	int r;
+
+	if (asprintf(&path, "%.*s%s%s", length, directory, length ? "/" : "", name) < 0)
+		return ENOMEM;
+	r = check_file(path);
+	free(path);
+	return r;
+}
+
+static int find_command(const char *name)
+{
+	const char *path = getenv("PATH") ?: "/bin:/usr/bin";
+	int r = ENOENT;
+
+	if (strchr(name, '/'))
+		return check_file(name);
+	for (const char *end; *name && r; path = end + 1) {
+		const int found = check_in(path, (int)((end = strchrnul(path, ':')) - path), name);
+
+		/* one that may not be executed says more than others that are not there */
+		if (found == 0 || r == ENOENT)
+			r = found;
+		if (!*end)
+			break;
+	}
+	return r;
+}
+
+int launch_check(struct cli *cli, const char *name)
+{
+	int r = find_command(name);
+
+	return r ? cli_fail_text(cli, CLI_FAILED, "cannot start '%s': %s", name, strerror(r)) : 0;
+}
 
 /* dup2 onto itself is how posix_spawn spells "without close-on-exec". */
 static int keep(posix_spawn_file_actions_t *actions, int fd)
@@ -46,22 +96,22 @@ static int keep_device(posix_spawn_file_actions_t *actions, struct vfm_device *d
 }
 
 /* Set in our own environment, which is of no other use and which the command gets a copy of. */
-static int tell_devices(struct cli *cli, const struct cli_devices *devices)
+static int tell_devices(struct cli *cli, const struct cli_devices *devices, int code)
 {
 	char name[48], text[VFM_DESCRIPTION_MAX];
 
 	snprintf(text, sizeof(text), "%zu", devices->count);
 	if (setenv("VFIOMIG_DEVICES", text, 1) < 0)
-		return cli_fail_memory(cli);
+		return cli_fail_text(cli, code, "out of memory");
 	for (size_t i = 0; i < devices->count; i++) {
 		int r = vfm_device_describe(devices->items[i].dev, text, sizeof(text));
 
 		if (r < 0)
-			return cli_fail_text(cli, CLI_FAILED, "%s cannot be described: %s",
+			return cli_fail_text(cli, code, "%s cannot be described: %s",
 					     vfm_device_name(devices->items[i].dev), strerror(-r));
 		snprintf(name, sizeof(name), "VFIOMIG_DEVICE_%zu", i);
 		if (setenv(name, text, 1) < 0)
-			return cli_fail_memory(cli);
+			return cli_fail_text(cli, code, "out of memory");
 	}
 	return 0;
 }
@@ -100,14 +150,14 @@ out_actions:
 	return r;
 }
 
-int launch(struct cli *cli, const struct cli_devices *devices, char **argv, pid_t *ret_pid)
+int launch(struct cli *cli, const struct cli_devices *devices, char **argv, int code, pid_t *ret_pid)
 {
-	int r = tell_devices(cli, devices);
+	int r = tell_devices(cli, devices, code);
 
 	if (r)
 		return r;
 	r = start(devices, argv, ret_pid);
-	return r ? cli_fail_text(cli, CLI_FAILED, "cannot start '%s': %s", argv[0], strerror(r)) : 0;
+	return r ? cli_fail_text(cli, code, "cannot start '%s': %s", argv[0], strerror(r)) : 0;
 }
 
 int launch_exit_status(int wait_status)

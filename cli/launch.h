@@ -7,8 +7,11 @@
 
 #include "devices.h"
 
-/* Environment: VFIOMIG_DEVICES=N, VFIOMIG_DEVICE_0.. descriptions. Return: 0 or an exit code, told. */
-int launch(struct cli *cli, const struct cli_devices *devices, char **argv, pid_t *ret_pid);
+/* Whether there is such a command, found as it will be when it is started. Return: 0 or CLI_FAILED, told. */
+int launch_check(struct cli *cli, const char *name);
+
+/* Environment: VFIOMIG_DEVICES=N, VFIOMIG_DEVICE_0.. descriptions. Return: 0, or @code after a failure, told. */
+int launch(struct cli *cli, const struct cli_devices *devices, char **argv, int code, pid_t *ret_pid);
 
 /* What the shell would make of a wait status. */
 int launch_exit_status(int wait_status);

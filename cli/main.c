@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vfiomigctl: from the command line to a command, and from its outcome to what is printed and the exit code. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,9 +64,10 @@ static void clear_invocation(struct invocation *inv)
 
 static int run_command(struct cli *cli, struct invocation *inv)
 {
-	int r = 0;
+	const struct option_set set = { inv->command->options, inv->command->option_count, inv->config };
+	int r = json_file_open(cli, &set, inv->parsed.operands, inv->parsed.count);
 
-	if (inv->command->needs_machine)
+	if (r == 0 && inv->command->needs_machine)
 		r = cli_open_machine(cli);
 	if (r == 0)
 		r = inv->command->run(cli, inv->config, inv->parsed.operands, inv->parsed.count);
@@ -108,21 +110,15 @@ static int run(struct cli *cli, int argc, char **argv)
 	return r;
 }
 
+/* Nobody learns what was done to a device, so somebody has to look. */
+static int unprinted_code(const struct cli *cli)
+{
+	return cli->changed ? CLI_ATTENTION : CLI_FAILED;
+}
+
 static int print_json(struct cli *cli)
 {
-	FILE *file = stdout;
-	int r;
-
-	if (cli->globals.json_file)
-		file = fopen(cli->globals.json_file, "we");
-	if (!file) {
-		fprintf(stderr, "%s: %s: %s\n", CLI_NAME, cli->globals.json_file, strerror(errno));
-		return CLI_FAILED;
-	}
-	r = out_print_json(cli->doc, file);
-	if (file != stdout && fclose(file) != 0)
-		r = -1;
-	return r;
+	return cli->globals.json_file ? json_file_print(cli) : out_print_json(cli->doc, stdout);
 }
 
 static bool wants_json(const struct cli *cli)
@@ -167,11 +163,11 @@ static int print_document(struct cli *cli, int code)
 	out_number(cli->doc, "exit_code", NULL, (uint64_t)code, OUT_PLAIN);
 	progress_end(cli);
 	r = wants_json(cli) ? print_json(cli) : print_text(cli);
-	return r && code == CLI_DONE ? CLI_FAILED : code;
+	return r && code == CLI_DONE ? unprinted_code(cli) : code;
 }
 
 /* A full disk shows at the last write, or only when the descriptor is closed. */
-static int close_stdout(int code)
+static int close_stdout(const struct cli *cli, int code)
 {
 	bool failed = ferror(stdout) || fflush(stdout) != 0;
 
@@ -180,7 +176,7 @@ static int close_stdout(int code)
 	if (!failed)
 		return code;
 	fprintf(stderr, "%s: standard output could not be written: %s\n", CLI_NAME, strerror(errno));
-	return code == CLI_DONE ? CLI_FAILED : code;
+	return code == CLI_DONE ? unprinted_code(cli) : code;
 }
 
 static void begin_document(struct cli *cli)
@@ -189,11 +185,26 @@ static void begin_document(struct cli *cli)
 	out_number(cli->doc, "schema_version", NULL, CLI_SCHEMA_VERSION, OUT_PLAIN);
 }
 
+/* A file opened later must not become a standard stream; what is opened in the wrong direction fails as a closed one.
+ */
+static int fill_standard_descriptors(void)
+{
+	static const int modes[] = { O_WRONLY, O_RDONLY, O_RDWR };
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+			return -1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = { 0 };
 	int code;
 
+	if (fill_standard_descriptors() < 0)
+		return CLI_FAILED;
 	signal(SIGPIPE, SIG_IGN);
 	begin_document(&cli);
 	code = run(&cli, argc, argv);
@@ -203,5 +214,5 @@ int main(int argc, char **argv)
 	cli_close_machine(&cli);
 	names_forget();
 	out_free(cli.doc);
-	return close_stdout(code);
+	return close_stdout(&cli, code);
 }

@@ -18,7 +18,7 @@ static int on_device(void *user, const struct vfm_stream_device *device)
 	struct sources *sources = user;
 
 	if (device->index < VFM_STREAM_MAX_DEVICES && device->index >= sources->count) {
-		snprintf(sources->names[device->index], sizeof(sources->names[0]), "%s", device->identity.name);
+		snprintf(sources->names[device->index], sizeof(sources->names[0]), "%s", device->identity->name);
 		sources->count = device->index + 1;
 	}
 	return 0;

@@ -133,6 +133,8 @@ static int store(const struct option_def *def, void *values, const char *value)
 		return *value ? append(at, value) : -1;
 	case OPTION_NUMBER:
 		return parse_number(value, INT32_MAX, at);
+	case OPTION_DESCRIPTOR:
+		return parse_number(value, INT32_MAX, at) == 0 && *(uint64_t *)at > 2 ? 0 : -1;
 	case OPTION_BYTES:
 		return parse_bytes(value, at);
 	case OPTION_TIME:

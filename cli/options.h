@@ -9,16 +9,17 @@
 #include <stdio.h>
 
 enum option_type {
-	OPTION_FLAG,	 /* bool */
-	OPTION_COUNT,	 /* unsigned int, one more each time */
-	OPTION_STRING,	 /* const char * */
-	OPTION_OPTIONAL, /* const char *, "" when given without a value */
-	OPTION_LIST,	 /* struct string_list */
-	OPTION_CHOICE,	 /* const char *, one of choices */
-	OPTION_NUMBER,	 /* uint64_t, at most INT32_MAX */
-	OPTION_BYTES,	 /* uint64_t, suffixes k m g t, powers of 1024 */
-	OPTION_TIME,	 /* uint64_t nanoseconds, suffixes ms s m h, seconds without one */
-	OPTION_REST,	 /* char **: everything from here on, NULL at the end */
+	OPTION_FLAG,	   /* bool */
+	OPTION_COUNT,	   /* unsigned int, one more each time */
+	OPTION_STRING,	   /* const char * */
+	OPTION_OPTIONAL,   /* const char *, "" when given without a value */
+	OPTION_LIST,	   /* struct string_list */
+	OPTION_CHOICE,	   /* const char *, one of choices */
+	OPTION_NUMBER,	   /* uint64_t, at most INT32_MAX */
+	OPTION_DESCRIPTOR, /* uint64_t, an inherited one: not 0, 1, 2, which have their uses */
+	OPTION_BYTES,	   /* uint64_t, suffixes k m g t, powers of 1024 */
+	OPTION_TIME,	   /* uint64_t nanoseconds, suffixes ms s m h, seconds without one */
+	OPTION_REST,	   /* char **: everything from here on, NULL at the end */
 };
 
 /* What a shell offers to complete a value with. */

@@ -68,5 +68,5 @@ int out_print_json(const struct out_node *root, FILE *file)
 		    json_object_to_json_string_ext(document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 								     JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(document);
-	return r < 0 || root->incomplete ? -1 : 0;
+	return r < 0 || fflush(file) != 0 || root->incomplete ? -1 : 0;
 }

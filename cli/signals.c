@@ -15,6 +15,7 @@
 static struct vfm_cancel *_Atomic token;
 static atomic_int first;
 static atomic_uint count;
+static atomic_uint untaken; /* a bit for each number */
 static int wake = -1;
 
 static void wake_up(void)
@@ -32,6 +33,7 @@ static void on_end(int number)
 	int none = 0;
 
 	atomic_compare_exchange_strong(&first, &none, number);
+	atomic_fetch_or(&untaken, 1u << number);
 	atomic_fetch_add(&count, 1);
 	vfm_cancel_trigger(atomic_load(&token));
 	wake_up();
@@ -83,6 +85,15 @@ void signals_forget(void)
 int signals_first(void)
 {
 	return atomic_load(&first);
+}
+
+int signals_take(void)
+{
+	const unsigned int numbers = atomic_load(&untaken);
+	const int number = numbers ? __builtin_ctz(numbers) : 0;
+
+	atomic_fetch_and(&untaken, ~(1u << number));
+	return number;
 }
 
 unsigned int signals_count(void)

@@ -5,9 +5,14 @@
 static int on_device(void *user, const struct vfm_stream_device *device)
 {
 	struct stream_contents *contents = user;
+	struct vfm_identity *identity;
 
-	if (contents->count < VFM_STREAM_MAX_DEVICES)
-		contents->devices[contents->count++] = *device;
+	if (contents->count == VFM_STREAM_MAX_DEVICES)
+		return 0;
+	identity = &contents->identities[contents->count];
+	*identity = *device->identity;
+	contents->devices[contents->count] = *device;
+	contents->devices[contents->count++].identity = identity;
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 struct stream_contents {
 	struct vfm_stream_summary summary;
 	struct vfm_stream_device devices[VFM_STREAM_MAX_DEVICES];
+	struct vfm_identity identities[VFM_STREAM_MAX_DEVICES]; /* which the devices point to: not to be copied */
 	size_t count;
 };
 

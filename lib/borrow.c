@@ -15,17 +15,12 @@
 /* More messages than 64 devices with all vectors of MSI-X need: a lender that never ends is not believed. */
 #define MAX_MESSAGES 4096
 
-struct borrowed {
-	struct vfm_device *dev;
-	struct vfmi_description came; /* vectors it came with, by the descriptors the device object holds */
-};
-
 struct vfm_borrow {
 	struct vfm_context *ctx;
 	struct vfmi_sys *sys;
 	const char *path; /* the caller's, while opening */
 	int fd;
-	struct borrowed devices[VFMI_LEND_MAX_DEVICES];
+	struct vfm_device *devices[VFMI_LEND_MAX_DEVICES];
 	size_t count;
 	size_t announced;
 };
@@ -233,7 +228,7 @@ static int take_device(struct vfm_borrow *borrow, const struct vfmi_lend_message
 		r = borrow_fail(borrow, err, -r, "device %zu: its descriptors do not fit its description",
 				borrow->count);
 	else
-		r = vfmi_description_adopt(borrow->ctx, &desc, &borrow->devices[borrow->count].dev, err);
+		r = vfmi_description_adopt(borrow->ctx, &desc, &borrow->devices[borrow->count], err);
 	if (r == 0)
 		borrow->count++;
 	vfmi_description_clear(&desc);
@@ -249,8 +244,7 @@ static int take_vectors(struct vfm_borrow *borrow, const struct vfmi_lend_messag
 		int r;
 
 		vfmi_lend_get_vector(msg, i, &pair);
-		r = vfmi_device_irq_declare(borrow->devices[borrow->count - 1].dev, pair.index, pair.vector,
-					    msg->fds[i]);
+		r = vfmi_device_irq_declare(borrow->devices[borrow->count - 1], pair.index, pair.vector, msg->fds[i]);
 		if (r < 0)
 			return borrow_fail(borrow, err, -r, "device %zu, interrupt %" PRIu32 " vector %" PRIu32 ": %s",
 					   borrow->count - 1, pair.index, pair.vector, vfmi_errno_text(-r));
@@ -292,41 +286,13 @@ static int fetch(struct vfm_borrow *borrow, struct vfm_error *err)
 	return borrow_fail(borrow, err, EPROTO, "the holder does not come to an end");
 }
 
-static int note_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
-{
-	return vfmi_description_add_vector(user, (struct vfmi_vector){ index, vector, eventfd });
-}
-
-static int note_vectors(struct vfm_borrow *borrow, struct vfm_error *err)
-{
-	for (size_t i = 0; i < borrow->count; i++) {
-		int r = vfmi_device_irq_each(borrow->devices[i].dev, note_vector, &borrow->devices[i].came);
-
-		if (r < 0)
-			return borrow_fail(borrow, err, -r, "%s", vfmi_errno_text(-r));
-	}
-	return 0;
-}
-
 /* handing back */
 
 struct give_back {
 	struct vfm_borrow *borrow;
-	const struct vfmi_description *came;
 	uint32_t device;
 	struct vfmi_lend_message msg;
 };
-
-static bool came_along(const struct vfmi_description *came, uint32_t index, uint32_t vector, int eventfd)
-{
-	for (size_t i = 0; i < came->count; i++) {
-		const struct vfmi_vector *v = &came->vectors[i];
-
-		if (v->index == index && v->vector == vector)
-			return v->fd == eventfd;
-	}
-	return false;
-}
 
 static int send_batch(struct give_back *give)
 {
@@ -336,13 +302,13 @@ static int send_batch(struct give_back *give)
 	return r;
 }
 
-static int give_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
+static int give_vector(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
 {
 	struct give_back *give = user;
 	struct vfmi_lend_vector pair = { index, vector };
 	int r;
 
-	if (came_along(give->came, index, vector, eventfd))
+	if (lent)
 		return 0;
 	if (vfmi_lend_add_vector(&give->msg, &pair, eventfd) == 0)
 		return 0;
@@ -352,24 +318,18 @@ static int give_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
 
 static int give_back_device(struct vfm_borrow *borrow, size_t index)
 {
-	struct give_back give = {
-		.borrow = borrow,
-		.came = &borrow->devices[index].came,
-		.device = (uint32_t)index,
-	};
+	struct give_back give = { .borrow = borrow, .device = (uint32_t)index };
 	int r;
 
 	vfmi_lend_begin_vectors(&give.msg, give.device);
-	r = vfmi_device_irq_each(borrow->devices[index].dev, give_vector, &give);
+	r = vfmi_device_irq_each(borrow->devices[index], give_vector, &give);
 	return r < 0 ? r : send_batch(&give);
 }
 
 static void close_devices(struct vfm_borrow *borrow)
 {
-	for (size_t i = 0; i < borrow->count; i++) {
-		vfm_device_close(borrow->devices[i].dev);
-		vfmi_description_clear(&borrow->devices[i].came);
-	}
+	for (size_t i = 0; i < borrow->count; i++)
+		vfm_device_close(borrow->devices[i]);
 	borrow->count = 0;
 }
 
@@ -401,12 +361,12 @@ int vfm_borrow_open(struct vfm_context *ctx, const char *path, struct vfm_borrow
 		r = greet(borrow, ret_error);
 	if (r == 0)
 		r = fetch(borrow, ret_error);
-	if (r == 0)
-		r = note_vectors(borrow, ret_error);
 	if (r < 0) {
 		free_borrow(borrow);
 		return r;
 	}
+	for (size_t i = 0; i < borrow->count; i++)
+		vfmi_device_irq_mark_lent(borrow->devices[i]);
 	borrow->path = NULL;
 	*ret_borrow = borrow;
 	return 0;
@@ -419,7 +379,7 @@ size_t vfm_borrow_count(const struct vfm_borrow *borrow)
 
 struct vfm_device *vfm_borrow_device(struct vfm_borrow *borrow, size_t index)
 {
-	return index < borrow->count ? borrow->devices[index].dev : NULL;
+	return index < borrow->count ? borrow->devices[index] : NULL;
 }
 
 void vfm_borrow_close(struct vfm_borrow *borrow)

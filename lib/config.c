@@ -40,11 +40,11 @@ static bool travels(const struct vfmi_config *config, uint32_t index)
 	return !config->pci || (index != VFM_IRQ_ERR && index != VFM_IRQ_REQ);
 }
 
-static int capture_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
+static int capture_vector(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
 {
 	struct vfmi_config *config = user;
 
-	(void)eventfd;
+	(void)eventfd, (void)lent;
 	return travels(config, index) ? vfmi_config_add_vector(config, index, vector) : 0;
 }
 

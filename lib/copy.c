@@ -11,6 +11,7 @@ struct copy {
 	struct vfmi_source source;
 	struct vfmi_target target;
 	struct vfm_error write_error; /* the worker's */
+	bool given_up;		      /* the source is in STOP, the target may run */
 };
 
 static int check_world(struct copy *c)
@@ -91,12 +92,26 @@ static int hand_over(struct copy *c)
 		r = vfmi_target_verdict(&c->target);
 	if (!r)
 		r = vfmi_source_finish(&c->source, VFM_STATE_STOP);
-	if (!r)
+	if (!r) {
+		c->given_up = true;
 		r = vfmi_target_run(&c->target, vfmi_transfer_then(&c->t, VFM_STATE_STOP));
+	}
 	if (r < 0)
 		return r;
 	c->t.result.commit = VFM_COMMIT_DONE;
 	return vfmi_transfer_phase(&c->t, VFM_PHASE_DONE, c->t.progress.bytes);
+}
+
+/* A target that failed to start may run all the same: only its reset makes sure that the source is alone again. */
+static void take_back(struct copy *c)
+{
+	if (vfmi_target_reset(&c->target)) {
+		vfmi_source_rollback(&c->source);
+		return;
+	}
+	c->t.result.commit = VFM_COMMIT_DOUBT;
+	vfmi_error_amend(c->t.ctx, &c->t.error, 0, c->t.error.state_now,
+			 "the target may run or hold the state: the source stays stopped");
 }
 
 static int copy_run(struct copy *c)
@@ -116,11 +131,13 @@ static int copy_run(struct copy *c)
 	if (!r)
 		r = hand_over(c);
 	/* the source first: it is what somebody waits for */
-	if (r < 0)
+	if (r < 0 && !c->given_up)
 		vfmi_source_rollback(&c->source);
 	vfmi_pipeline_free(c->source.pipeline);
-	if (r < 0)
-		vfmi_target_reset(&c->target);
+	if (r < 0 && c->given_up)
+		take_back(c);
+	else if (r < 0)
+		(void)vfmi_target_reset(&c->target);
 	return r;
 }
 

@@ -76,8 +76,9 @@ int vfmi_description_add_vector(struct vfmi_description *desc, struct vfmi_vecto
 	return 0;
 }
 
-static int add_armed(void *user, uint32_t index, uint32_t vector, int eventfd)
+static int add_armed(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
 {
+	(void)lent;
 	return vfmi_description_add_vector(user, (struct vfmi_vector){ index, vector, eventfd });
 }
 

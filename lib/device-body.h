@@ -12,9 +12,10 @@
 #define VFMI_MAX_VECTORS 2048u /* of one index; MSI-X of PCI ends there */
 #define VFMI_REMEMBERED_REGIONS 16u
 
-/* Eventfds of one interrupt index, ours (duplicated); -1 where a vector has none. */
+/* Eventfds of one interrupt index, ours (duplicated); -1 where a vector has none. @lent: it came from the lender. */
 struct vfmi_vectors {
 	int *fds;
+	bool *lent;
 	uint32_t room;
 };
 

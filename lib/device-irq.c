@@ -37,25 +37,38 @@ static uint32_t vectors_armed(const struct vfmi_vectors *vectors)
 static int vectors_grow(struct vfmi_vectors *vectors, uint32_t room)
 {
 	int *fds;
+	bool *lent;
 
 	if (room <= vectors->room)
 		return 0;
 	fds = realloc(vectors->fds, room * sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
-	for (uint32_t i = vectors->room; i < room; i++)
-		fds[i] = -1;
 	vectors->fds = fds;
+	lent = realloc(vectors->lent, room * sizeof(*lent));
+	if (!lent)
+		return -ENOMEM;
+	vectors->lent = lent;
+	for (uint32_t i = vectors->room; i < room; i++) {
+		fds[i] = -1;
+		lent[i] = false;
+	}
 	vectors->room = room;
 	return 0;
 }
 
+/* Takes @fd. */
+static void vectors_set(struct vfm_device *dev, struct vfmi_vectors *vectors, uint32_t vector, int fd)
+{
+	close_fd(dev, vectors->fds[vector]);
+	vectors->fds[vector] = fd;
+	vectors->lent[vector] = false;
+}
+
 static void vectors_clear(struct vfm_device *dev, struct vfmi_vectors *vectors)
 {
-	for (uint32_t i = 0; i < vectors->room; i++) {
-		close_fd(dev, vectors->fds[i]);
-		vectors->fds[i] = -1;
-	}
+	for (uint32_t i = 0; i < vectors->room; i++)
+		vectors_set(dev, vectors, i, -1);
 }
 
 void vfmi_device_irq_clear(struct vfm_device *dev)
@@ -63,6 +76,7 @@ void vfmi_device_irq_clear(struct vfm_device *dev)
 	for (uint32_t i = 0; i < VFMI_MAX_IRQ_INDEXES; i++) {
 		vectors_clear(dev, &dev->irqs[i]);
 		free(dev->irqs[i].fds);
+		free(dev->irqs[i].lent);
 		dev->irqs[i] = (struct vfmi_vectors){ 0 };
 	}
 }
@@ -156,16 +170,16 @@ static const char *rearm(struct vfm_device *dev, uint32_t index, uint32_t start,
 	struct vfmi_vectors *vectors = &dev->irqs[index];
 	int r;
 
+	if (vectors_armed(vectors) == 0 && dev->adopted)
+		return "what the lender armed of them is not known";
 	if (vectors_armed(vectors) == 0) {
-		r = dev->adopted ? 0 : disable_all(dev, index);
+		r = disable_all(dev, index);
 		return r == 0 || r == -EINVAL ? "none of them is armed" : "some of them may be armed";
 	}
 	if (set_eventfds(dev, index, start, count, vectors->fds + start) == 0)
 		return "they are armed as they were";
-	for (uint32_t i = start; i < start + count; i++) {
-		close_fd(dev, vectors->fds[i]);
-		vectors->fds[i] = -1;
-	}
+	for (uint32_t i = start; i < start + count; i++)
+		vectors_set(dev, vectors, i, -1);
 	return "they could not be armed as they were and count as disarmed";
 }
 
@@ -183,10 +197,8 @@ static int arm_vectors(struct vfm_device *dev, uint32_t index, uint32_t start, u
 		return VFMI_FAIL(dev->ctx, err, -r, dev->name, "arm interrupts",
 				 "interrupt index %" PRIu32 ", vectors %" PRIu32 " to %" PRIu32 ": %s; %s", index,
 				 start, start + count - 1, vfmi_errno_text(-r), rearm(dev, index, start, count));
-	for (uint32_t i = 0; i < count; i++) {
-		close_fd(dev, vectors->fds[start + i]);
-		vectors->fds[start + i] = fds[i];
-	}
+	for (uint32_t i = 0; i < count; i++)
+		vectors_set(dev, vectors, start + i, fds[i]);
 	return 0;
 }
 
@@ -306,13 +318,59 @@ int vfmi_device_irq_declare(struct vfm_device *dev, uint32_t index, uint32_t vec
 	vectors = &dev->irqs[index];
 	pthread_mutex_lock(&dev->io_lock);
 	r = vectors_grow(vectors, vector + 1);
-	if (r == 0) {
-		close_fd(dev, vectors->fds[vector]);
-		vectors->fds[vector] = fd;
-	}
+	if (r == 0)
+		vectors_set(dev, vectors, vector, fd);
 	pthread_mutex_unlock(&dev->io_lock);
 	if (r < 0)
 		close_fd(dev, fd);
+	return r;
+}
+
+void vfmi_device_irq_mark_lent(struct vfm_device *dev)
+{
+	pthread_mutex_lock(&dev->io_lock);
+	for (uint32_t i = 0; i < VFMI_MAX_IRQ_INDEXES; i++)
+		for (uint32_t v = 0; v < dev->irqs[i].room; v++)
+			dev->irqs[i].lent[v] = dev->irqs[i].fds[v] >= 0;
+	pthread_mutex_unlock(&dev->io_lock);
+}
+
+static int check_handed_back(struct vfm_device *dev, uint32_t index, uint32_t vector)
+{
+	struct vfio_irq_info info;
+	int r;
+
+	if (index >= VFMI_MAX_IRQ_INDEXES)
+		return -EPROTO;
+	r = vfmi_vfio_irq_info(dev->sys, dev->fd, index, &info);
+	/* EINVAL is how the kernel says that there is no such index. */
+	if (r < 0)
+		return r == -EINVAL ? -EPROTO : r;
+	return vector < info.count && info.flags & VFIO_IRQ_INFO_EVENTFD ? 0 : -EPROTO;
+}
+
+static void forget_other_kinds(struct vfm_device *dev, uint32_t index)
+{
+	if (index > VFM_IRQ_MSIX)
+		return;
+	pthread_mutex_lock(&dev->io_lock);
+	for (uint32_t i = VFM_IRQ_INTX; i <= VFM_IRQ_MSIX; i++)
+		if (i != index)
+			vectors_clear(dev, &dev->irqs[i]);
+	pthread_mutex_unlock(&dev->io_lock);
+}
+
+int vfmi_device_irq_hand_back(struct vfm_device *dev, uint32_t index, uint32_t vector, int eventfd)
+{
+	struct vfio_device_info info;
+	int r = check_handed_back(dev, index, vector);
+
+	if (r == 0)
+		r = vfmi_vfio_device_info(dev->sys, dev->fd, &info);
+	if (r == 0)
+		r = vfmi_device_irq_declare(dev, index, vector, eventfd);
+	if (r == 0 && info.flags & VFIO_DEVICE_FLAGS_PCI)
+		forget_other_kinds(dev, index);
 	return r;
 }
 
@@ -325,7 +383,7 @@ int vfmi_device_irq_each(const struct vfm_device *dev, vfmi_irq_fn *fn, void *us
 	for (uint32_t i = 0; r == 0 && i < VFMI_MAX_IRQ_INDEXES; i++)
 		for (uint32_t v = 0; r == 0 && v < dev->irqs[i].room; v++)
 			if (dev->irqs[i].fds[v] >= 0)
-				r = fn(user, i, v, dev->irqs[i].fds[v]);
+				r = fn(user, i, v, dev->irqs[i].fds[v], dev->irqs[i].lent[v]);
 	pthread_mutex_unlock(lock);
 	return r;
 }

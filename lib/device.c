@@ -8,6 +8,8 @@
 #include "device-body.h"
 #include "wire.h"
 
+#define VFMI_ADOPT_MIN VFMI_SIZE_TO(struct vfm_adopt, identity)
+
 int vfmi_device_fail(struct vfm_device *dev, struct vfm_error *err, int code, const char *step, const char *what)
 {
 	return VFMI_FAIL(dev->ctx, err, code, dev->name, step, "%s: %s", what, vfmi_errno_text(code));
@@ -286,9 +288,9 @@ static int take_adopt(struct vfm_context *ctx, const struct vfm_adopt *from, str
 {
 	const char *flaw = NULL;
 
-	if (vfmi_sized_in(adopt, sizeof(*adopt), from, sizeof(*adopt)) < 0)
+	if (vfmi_sized_in(adopt, sizeof(*adopt), from, VFMI_ADOPT_MIN) < 0)
 		flaw = "struct vfm_adopt of a size not known here";
-	else if (adopt->identity && vfmi_sized_in(identity, sizeof(*identity), adopt->identity, sizeof(*identity)) < 0)
+	else if (adopt->identity && vfmi_sized_in(identity, sizeof(*identity), adopt->identity, VFMI_IDENTITY_MIN) < 0)
 		flaw = "struct vfm_identity of a size not known here";
 	else if (adopt->reserved)
 		flaw = "a reserved field is not zero";
@@ -298,6 +300,8 @@ static int take_adopt(struct vfm_context *ctx, const struct vfm_adopt *from, str
 		flaw = "the name is too long";
 	if (flaw)
 		return VFMI_FAIL(ctx, err, EINVAL, NULL, "adopt", "%s", flaw);
+	/* Both are found out here, whatever the lender says. */
+	identity->flags &= ~(uint32_t)(VFM_IDENTITY_SIMULATED | VFM_IDENTITY_MIGRATION);
 	identity->driver[sizeof(identity->driver) - 1] = '\0';
 	identity->mdev_type[sizeof(identity->mdev_type) - 1] = '\0';
 	identity->firmware[sizeof(identity->firmware) - 1] = '\0';

@@ -433,6 +433,15 @@ static int resolve(struct vfm_context *ctx, const char *given, char *buf, size_t
 			 "\"%.80s\" is no PCI address (0000:01:00.0), mdev UUID or VFIO device file (vfio0)", given);
 }
 
+/* A caller's struct may end within the identity: whoever copies that on must not read behind it. */
+static void fit_identity(struct vfm_candidate *candidate)
+{
+	const size_t at = offsetof(struct vfm_candidate, identity);
+
+	if (candidate->size >= at + sizeof(candidate->identity.size))
+		candidate->identity.size = (uint32_t)vfmi_min_u64(candidate->identity.size, candidate->size - at);
+}
+
 int vfm_find(struct vfm_context *ctx, const char *name, struct vfm_candidate *ret, struct vfm_error *ret_error)
 {
 	struct vfm_candidate candidate;
@@ -454,6 +463,9 @@ int vfm_find(struct vfm_context *ctx, const char *name, struct vfm_candidate *re
 				 driver[0] ? driver : "no driver");
 	}
 	r = vfmi_sized_out(ret, &candidate, sizeof(candidate));
-	return r < 0 ? VFMI_FAIL(ctx, ret_error, -r, normal, FIND_STEP, "struct vfm_candidate of a size not known here")
-		     : 0;
+	if (r < 0)
+		return VFMI_FAIL(ctx, ret_error, -r, normal, FIND_STEP,
+				 "struct vfm_candidate of a size not known here");
+	fit_identity(ret);
+	return 0;
 }

@@ -141,7 +141,7 @@ static int tell_devices(const struct inspection *in, vfm_stream_device_fn *fn, v
 		const struct vfm_stream_device device = {
 			.size = sizeof(device),
 			.index = i,
-			.identity = in->identities[i],
+			.identity = &in->identities[i],
 			.precopy_bytes = in->order.bytes[i][0],
 			.stop_copy_bytes = in->order.bytes[i][1],
 			.chunks = in->order.chunks[i],

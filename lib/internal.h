@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <vfiomig.h>
@@ -83,6 +84,13 @@ void vfmi_make_printable(char *text);
  */
 VFM_API int vfmi_sized_in(void *to, size_t known, const void *from, size_t min);
 VFM_API int vfmi_sized_out(void *to, const void *from, size_t known);
+
+/*
+ * For @min: the struct up to the last member it had in the version that brought it. It stays when the struct grows, so
+ * that callers built before are still understood.
+ */
+#define VFMI_SIZE_TO(type, last) (offsetof(type, last) + sizeof(((type *)0)->last))
+#define VFMI_IDENTITY_MIN VFMI_SIZE_TO(struct vfm_identity, kernel)
 
 /* true and *sum untouched on overflow */
 static inline bool vfmi_add_overflows(uint64_t a, uint64_t b, uint64_t *sum)

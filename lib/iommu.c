@@ -11,6 +11,7 @@
 #include "iommufd.h"
 
 #define IOMMU_PATH "/dev/iommu"
+#define VFMI_MAP_MIN VFMI_SIZE_TO(struct vfm_map, cookie)
 #define KNOWN_MAP_FLAGS (VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED)
 #define MAX_RANGES 65536u
 
@@ -323,7 +324,7 @@ int vfm_iommu_map(struct vfm_iommu *iommu, struct vfm_map *map, struct vfm_error
 	struct vfm_map copy;
 	int r;
 
-	r = vfmi_sized_in(&copy, sizeof(copy), map, sizeof(copy));
+	r = vfmi_sized_in(&copy, sizeof(copy), map, VFMI_MAP_MIN);
 	if (r < 0)
 		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, "map", "struct vfm_map of a size not known here");
 	r = check_map(iommu, &copy, ret_error);

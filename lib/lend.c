@@ -120,11 +120,12 @@ struct vector_batch {
 	size_t taken;
 };
 
-static int batch_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
+static int batch_vector(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
 {
 	struct vector_batch *batch = user;
 	struct vfmi_lend_vector pair = { index, vector };
 
+	(void)lent;
 	if (batch->skip) {
 		batch->skip--;
 		return 0;
@@ -215,7 +216,7 @@ static int take_vector(struct vfm_lender *lender, struct vfm_device *dev, const 
 		return r;
 	if (st.st_mode & S_IFMT)
 		return -EPROTO;
-	return vfmi_device_irq_declare(dev, pair->index, pair->vector, fd);
+	return vfmi_device_irq_hand_back(dev, pair->index, pair->vector, fd);
 }
 
 static int take_vectors(struct vfm_lender *lender, const struct vfmi_lend_message *msg)

@@ -163,7 +163,7 @@ static enum vfm_match_policy judge(const struct match_rule *rule, const struct v
 /* A caller's identity, whole and with its texts ended. */
 static int take_identity(struct vfm_identity *to, const struct vfm_identity *from)
 {
-	int r = vfmi_sized_in(to, sizeof(*to), from, sizeof(*to));
+	int r = vfmi_sized_in(to, sizeof(*to), from, VFMI_IDENTITY_MIN);
 
 	if (r < 0)
 		return r;

@@ -443,9 +443,9 @@ static int await_commit(struct restore *s)
 		s->t.result.commit = VFM_COMMIT_NONE;
 		return source_gave_up(s, s->payload, frame.length);
 	}
+	s->t.error.code = EINPROGRESS;
 	vfmi_error_amend(s->t.ctx, &s->t.error, VFM_ERROR_PEER, VFM_STATE_STOP,
 			 "whether the source gave up is not known: the loaded devices stay stopped");
-	s->t.error.code = EINPROGRESS;
 	return -EINPROGRESS;
 }
 

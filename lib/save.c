@@ -309,9 +309,9 @@ static int give_up(struct save *s)
 		s->t.result.commit = VFM_COMMIT_DONE;
 		return 0;
 	}
+	s->t.error.code = EINPROGRESS;
 	vfmi_error_amend(s->t.ctx, &s->t.error, VFM_ERROR_PEER, VFM_STATE_STOP,
 			 "whether the destination took over is not known: the source stays stopped");
-	s->t.error.code = EINPROGRESS;
 	return -EINPROGRESS;
 }
 

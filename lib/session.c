@@ -26,8 +26,9 @@ struct vfm_session {
 	struct vfm_context *ctx;
 	struct vfmi_sys *sys;
 	bool load;
-	bool complete; /* save: read to its end */
-	int data_fd;   /* from the start to the close: another thread may sit in a read while one aborts */
+	bool was_reset;	       /* load: by the start, to find out that it can be */
+	_Atomic bool complete; /* save: read to its end */
+	int data_fd;	       /* from the start to the close: another thread may sit in a read while one aborts */
 	uint32_t flags;
 	uint32_t found;
 	uint32_t abort_state;
@@ -130,8 +131,12 @@ static int go_back(struct vfm_session *s, uint32_t goal, struct vfm_error *err)
 {
 	int r = 0;
 
-	for (unsigned int tries = 0; tries < BACK_TRIES && atomic_load(&s->state) != goal; tries++)
+	for (unsigned int tries = 0; tries < BACK_TRIES && atomic_load(&s->state) != goal; tries++) {
+		if (atomic_load(&s->state) == VFM_STATE_RESUMING)
+			return step_fail(s, err, ECANCELED, "way back",
+					 "somebody else loads into the device meanwhile, it is left to them");
 		r = set_state(s, goal, NULL, err);
+	}
 	return atomic_load(&s->state) == goal ? 0 : r;
 }
 
@@ -287,13 +292,23 @@ static int require_reset(struct vfm_session *s, struct vfm_error *err)
 		return 0;
 	/* what the device holds is about to be replaced, so finding out costs nothing */
 	r = reset(s, err);
-	if (r == -EAGAIN)
-		return r;
-	if (r < 0)
+	if (r == -EINVAL || r == -ENOTTY || r == -EOPNOTSUPP)
 		return step_fail(s, err, EOPNOTSUPP, "start of load",
 				 "the device has no reset that works, so a load could never be abandoned");
+	if (r < 0)
+		return r;
+	s->was_reset = true;
 	s->found = atomic_load(&s->state);
 	return 0;
+}
+
+/* A start that failed after that reset has not left the device as it was: trying again is not all there is to it. */
+static void own_up_to_reset(const struct vfm_session *s, struct vfm_error *err)
+{
+	err->flags &= ~(uint32_t)VFM_ERROR_RETRYABLE;
+	if (!(err->flags & VFM_ERROR_WAS_RESET))
+		vfmi_error_amend(s->ctx, err, err->flags & VFM_ERROR_NEEDS_RESET ? 0 : VFM_ERROR_WAS_RESET,
+				 err->state_now, "before that the device was reset, to find out that it can be");
 }
 
 static int begin_load(struct vfm_session *s, const struct vfm_session_opts *opts, struct vfm_error *err)
@@ -303,7 +318,12 @@ static int begin_load(struct vfm_session *s, const struct vfm_session_opts *opts
 	if (opts->flags)
 		return step_fail(s, err, EINVAL, "start of load", "a load has no flags");
 	r = require_reset(s, err);
-	return r < 0 ? r : enter(s, VFM_STATE_RESUMING, err);
+	if (r < 0)
+		return r;
+	r = enter(s, VFM_STATE_RESUMING, err);
+	if (r < 0 && s->was_reset)
+		own_up_to_reset(s, err);
+	return r;
 }
 
 static int take_opts(struct vfm_device *dev, const struct vfm_session_opts *from, struct vfm_session_opts *opts,
@@ -333,6 +353,7 @@ static struct vfm_session *session_new(struct vfm_device *dev, bool load)
 	s->abort_state = VFM_STATE_UNKNOWN;
 	atomic_init(&s->state, VFM_STATE_UNKNOWN);
 	atomic_init(&s->phase, SESSION_OPEN);
+	atomic_init(&s->complete, false);
 	atomic_init(&s->bytes, 0);
 	return s;
 }
@@ -459,6 +480,7 @@ static int wait_ready(const struct vfm_session *s, short events)
 
 int vfm_session_read(struct vfm_session *s, void *buf, size_t room, size_t *ret_length, struct vfm_error *ret_error)
 {
+	bool precopy;
 	ssize_t n;
 	int r;
 
@@ -470,6 +492,8 @@ int vfm_session_read(struct vfm_session *s, void *buf, size_t room, size_t *ret_
 	if (room > READ_MAX)
 		room = READ_MAX;
 	do {
+		/* before the read: another thread may stop the device while PRE_COPY's answer is on its way */
+		precopy = in_precopy(s);
 		n = s->sys->ops->read(s->sys, s->data_fd, buf, room);
 		if (n == -EAGAIN)
 			r = wait_ready(s, POLLIN);
@@ -482,10 +506,10 @@ int vfm_session_read(struct vfm_session *s, void *buf, size_t room, size_t *ret_
 		return VFM_READ_DATA;
 	}
 	/* PRE_COPY: ENOMSG by the book, 0 by hisi_acc, qat and mtty; 0 is an end in STOP_COPY only */
-	if (in_precopy(s) && (n == 0 || n == -ENOMSG))
+	if (precopy && (n == 0 || n == -ENOMSG))
 		return VFM_READ_IDLE;
 	if (n == 0) {
-		s->complete = true;
+		atomic_store(&s->complete, true);
 		return VFM_READ_END;
 	}
 	return data_fail(s, n > 0 ? EIO : (int)-n, "read", ret_error);
@@ -611,7 +635,7 @@ static int finish(struct vfm_session *s, uint32_t target, struct vfm_error *err)
 {
 	int r;
 
-	if (!s->load && !s->complete)
+	if (!s->load && !atomic_load(&s->complete))
 		return step_fail(s, err, EPROTO, "finish", "the state was not read to its end");
 	/* a load passes STOP by a SET of its own: that arc is the verdict, what follows is not */
 	r = continue_to(s, s->load ? VFM_STATE_STOP : target, err);

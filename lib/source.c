@@ -154,19 +154,62 @@ static bool is_live(const struct vfmi_source_device *d)
 	return (d->flags & VFM_MIGRATION_PRE_COPY) && d->found != VFM_STATE_STOP;
 }
 
+static bool is_in(const struct vfmi_source_device *d, uint32_t state)
+{
+	uint32_t now;
+
+	return vfm_device_get_state(d->dev, &now, NULL) == 0 && now == state;
+}
+
+/*
+ * Long may have passed since the device was asked last, on a duplex channel the peer's whole setup: what somebody else
+ * has begun with it meanwhile is neither to be moved on nor to be undone.
+ */
+static int expect_state(struct vfmi_source *source, struct vfmi_source_device *d, uint32_t state)
+{
+	struct vfmi_where where = {
+		.device = vfm_device_name(d->dev),
+		.step = "save",
+		.state_from = VFM_STATE_UNKNOWN,
+		.state_to = VFM_STATE_UNKNOWN,
+	};
+	int r = vfm_device_get_state(d->dev, &where.state_now, &source->t->error);
+
+	if (r < 0 || where.state_now == state)
+		return r;
+	d->touched = false;
+	where.flags = where.state_now == VFM_STATE_ERROR ? VFM_ERROR_NEEDS_RESET : 0;
+	return vfmi_fail(source->t->ctx, &source->t->error, EBUSY, &where, "somebody else moved it to %s meanwhile",
+			 vfm_state_name(where.state_now));
+}
+
+static int begin_session(struct vfmi_source *source, struct vfmi_source_device *d, uint32_t state, uint32_t flags)
+{
+	VFM_OPTS(vfm_session_opts, opts);
+	const bool quiesced = d->touched;
+	int r = expect_state(source, d, state);
+
+	if (r < 0)
+		return r;
+	opts.flags = flags;
+	opts.abort_state = d->rest;
+	d->touched = true;
+	r = vfm_session_save(d->dev, &opts, &d->session, &source->t->error);
+	/* refused, not tried: somebody else was quicker */
+	if (r == -EBUSY && !(source->t->error.flags & VFM_ERROR_TRANSITION))
+		d->touched = quiesced && is_in(d, state);
+	return r;
+}
+
 static int begin_precopy(struct vfmi_source *source)
 {
 	for (size_t i = 0; i < source->count; i++) {
 		struct vfmi_source_device *d = &source->devices[i];
-		VFM_OPTS(vfm_session_opts, opts);
 		int r;
 
 		if (!is_live(d))
 			continue;
-		opts.flags = VFM_SESSION_LIVE;
-		opts.abort_state = d->rest;
-		d->touched = true;
-		r = vfm_session_save(d->dev, &opts, &d->session, &source->t->error);
+		r = begin_session(source, d, d->found, VFM_SESSION_LIVE);
 		if (r < 0)
 			return r;
 	}
@@ -319,19 +362,29 @@ int vfmi_source_precopy(struct vfmi_source *source)
 
 /* stop */
 
-static int quiesce_all(struct vfmi_source *source)
+static int quiesce_device(struct vfmi_source *source, struct vfmi_source_device *d)
 {
 	struct vfm_error *err = &source->t->error;
+	int r;
 
+	if (d->session)
+		return vfm_session_quiesce(d->session, err);
+	r = expect_state(source, d, d->found);
+	if (r < 0)
+		return r;
+	d->touched = true;
+	return vfm_device_set_state(d->dev, VFM_STATE_RUNNING_P2P, NULL, err);
+}
+
+static int quiesce_all(struct vfmi_source *source)
+{
 	for (size_t i = 0; i < source->count; i++) {
 		struct vfmi_source_device *d = &source->devices[i];
 		int r;
 
 		if (!needs_barrier(source, d))
 			continue;
-		d->touched = true;
-		r = d->session ? vfm_session_quiesce(d->session, err)
-			       : vfm_device_set_state(d->dev, VFM_STATE_RUNNING_P2P, NULL, err);
+		r = quiesce_device(source, d);
 		if (r < 0)
 			return r;
 	}
@@ -340,14 +393,9 @@ static int quiesce_all(struct vfmi_source *source)
 
 static int stop_device(struct vfmi_source *source, struct vfmi_source_device *d)
 {
-	VFM_OPTS(vfm_session_opts, opts);
-
 	if (d->session)
 		return vfm_session_stop_copy(d->session, &source->t->error);
-	opts.flags = d->rest == VFM_STATE_RUNNING_P2P ? VFM_SESSION_HOLD_P2P : 0;
-	opts.abort_state = d->rest;
-	d->touched = true;
-	return vfm_session_save(d->dev, &opts, &d->session, &source->t->error);
+	return begin_session(source, d, d->rest, d->rest == VFM_STATE_RUNNING_P2P ? VFM_SESSION_HOLD_P2P : 0);
 }
 
 /* What is left to read is known better now than at the start. */
@@ -440,18 +488,24 @@ static bool bring_back(struct vfmi_source *source, struct vfmi_source_device *d)
 	return false;
 }
 
-/* The state found of the device the error is about; of the first one when it is about none. */
-static uint32_t state_meant(const struct vfmi_source *source)
+/* The device the error is about, the first one when it is about none; NULL when it was not brought back. */
+static const struct vfmi_source_device *device_meant(const struct vfmi_source *source)
 {
-	for (size_t i = 0; i < source->count; i++)
-		if (!strcmp(vfm_device_name(source->devices[i].dev), source->t->error.device))
-			return source->devices[i].found;
-	return source->devices[0].found;
+	const char *name = source->t->error.device;
+
+	for (size_t i = 0; i < source->count; i++) {
+		const struct vfmi_source_device *d = &source->devices[i];
+
+		if (!*name || !strcmp(vfm_device_name(d->dev), name))
+			return d->touched ? d : NULL;
+	}
+	return NULL;
 }
 
 void vfmi_source_rollback(struct vfmi_source *source)
 {
 	struct vfmi_transfer *t = source->t;
+	const struct vfmi_source_device *meant = device_meant(source);
 	bool touched = false;
 	bool all = true;
 
@@ -465,7 +519,10 @@ void vfmi_source_rollback(struct vfmi_source *source)
 		touched = true;
 		all = bring_back(source, &source->devices[i]) && all;
 	}
-	if (touched && all)
-		vfmi_error_amend(t->ctx, &t->error, 0, state_meant(source), "back in the state found, %s",
-				 vfm_state_name(state_meant(source)));
+	if (touched && all && meant)
+		vfmi_error_amend(t->ctx, &t->error, 0, meant->found, "back in the state found, %s",
+				 vfm_state_name(meant->found));
+	else if (touched && all)
+		vfmi_error_amend(t->ctx, &t->error, 0, t->error.state_now,
+				 "what was moved of the source is back in the state found");
 }

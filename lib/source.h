@@ -16,7 +16,7 @@ struct vfmi_source_device {
 	uint32_t flags;	    /* enum vfm_migration_flag */
 	uint32_t found;	    /* state at the start, and after any failure */
 	uint32_t rest;	    /* state an abandoned session goes to: @found, or P2P while others are still stopped */
-	bool touched;	    /* has been moved */
+	bool touched;	    /* moved, and by nobody else since: the way back is ours */
 	bool precopied;	    /* pre-copying it further does not pay */
 	uint64_t data_size; /* estimate, VFM_SIZE_UNKNOWN when there is none */
 	uint64_t pending;   /* PRE_COPY: bytes announced when last asked */

@@ -87,11 +87,11 @@ int vfmi_target_open(struct vfmi_target *target, uint64_t used)
 
 		if (!(used & (1ull << i)))
 			continue;
-		/* a start that fails undoes itself and says so */
 		r = vfm_session_load(d->dev, NULL, &d->session, &target->t->error);
+		/* a start that fails undoes itself; where that failed too it is tried once more with the others */
+		d->touched = !r || (r != -EBUSY && (target->t->error.flags & VFM_ERROR_NEEDS_RESET));
 		if (r < 0)
 			return r;
-		d->touched = true;
 	}
 	return 0;
 }
@@ -142,6 +142,7 @@ int vfmi_target_verdict(struct vfmi_target *target)
 			r = vfm_device_config_apply(d->dev, d->config, d->config_length, &target->t->error);
 		if (r < 0)
 			return r;
+		d->configured = d->touched && d->config;
 	}
 	return 0;
 }
@@ -173,13 +174,39 @@ int vfmi_target_run(struct vfmi_target *target, uint32_t then)
 	return r;
 }
 
-static int reset_device(struct vfmi_target_device *d, struct vfm_error *why)
+/* The reset keeps what configuration space holds, and a blank device has nothing to do in anybody's memory. */
+static int clear_bus_master(struct vfmi_target_device *d, struct vfm_error *why)
+{
+	int r = d->configured ? vfm_device_bus_master(d->dev, false, why) : 0;
+
+	return r == -EOPNOTSUPP ? 0 : r; /* not PCI */
+}
+
+static int reset_loaded(struct vfmi_target *target, struct vfmi_target_device *d, struct vfm_error *why)
+{
+	struct vfmi_where where = {
+		.device = vfm_device_name(d->dev),
+		.step = "reset",
+		.state_from = VFM_STATE_UNKNOWN,
+		.state_to = VFM_STATE_UNKNOWN,
+	};
+	int bus = clear_bus_master(d, why);
+	int r = vfm_device_reset(d->dev, why);
+
+	if (!r)
+		r = vfm_device_get_state(d->dev, &where.state_now, why);
+	if (!r && where.state_now != VFM_STATE_RUNNING)
+		r = vfmi_fail(target->t->ctx, why, EIO, &where, "the reset succeeded but the device does not run");
+	return r < 0 ? r : bus;
+}
+
+static int reset_device(struct vfmi_target *target, struct vfmi_target_device *d, struct vfm_error *why)
 {
 	int r = -EIO;
 
 	if (!d->session) {
 		for (unsigned int tries = 0; r < 0 && tries < RESET_TRIES; tries++)
-			r = vfm_device_reset(d->dev, why);
+			r = reset_loaded(target, d, why);
 		return r;
 	}
 	r = vfm_session_abort(d->session, NULL, why);
@@ -188,7 +215,18 @@ static int reset_device(struct vfmi_target_device *d, struct vfm_error *why)
 	return r;
 }
 
-void vfmi_target_reset(struct vfmi_target *target)
+/* Whether the error is about a device not reset here, as the source of a copy: what it says of that one stays true. */
+static bool is_about_other(const struct vfmi_target *target)
+{
+	const char *name = target->t->error.device;
+
+	for (size_t i = 0; i < target->count; i++)
+		if (!strcmp(vfm_device_name(target->devices[i].dev), name))
+			return !target->devices[i].touched;
+	return *name;
+}
+
+bool vfmi_target_reset(struct vfmi_target *target)
 {
 	struct vfmi_transfer *t = target->t;
 	bool touched = false;
@@ -201,14 +239,18 @@ void vfmi_target_reset(struct vfmi_target *target)
 		if (!d->touched)
 			continue;
 		touched = true;
-		if (reset_device(d, &why) == 0)
+		if (reset_device(target, d, &why) == 0)
 			continue;
 		all = false;
 		vfmi_error_amend(t->ctx, &t->error, VFM_ERROR_NEEDS_RESET, why.state_now, "not reset: %s", why.message);
 	}
 	if (!touched || !all)
-		return;
-	t->error.flags &= ~(uint32_t)VFM_ERROR_NEEDS_RESET;
-	vfmi_error_amend(t->ctx, &t->error, VFM_ERROR_WAS_RESET, VFM_STATE_RUNNING,
+		return all;
+	if (!is_about_other(target)) {
+		t->error.flags &= ~(uint32_t)VFM_ERROR_NEEDS_RESET;
+		t->error.state_now = VFM_STATE_RUNNING;
+	}
+	vfmi_error_amend(t->ctx, &t->error, VFM_ERROR_WAS_RESET, t->error.state_now,
 			 "what was touched has been reset, is blank and RUNNING");
+	return true;
 }

@@ -12,7 +12,8 @@ struct vfmi_target_device {
 	struct vfm_device *dev;
 	struct vfm_session *session; /* NULL before its first arc and after its verdict */
 	struct vfm_identity identity;
-	bool touched; /* has left the state found: only a reset undoes that */
+	bool touched;	 /* has left the state found: only a reset undoes that */
+	bool configured; /* has the configuration of the source, which a reset keeps */
 	size_t config_length;
 	uint8_t *config;
 };
@@ -42,7 +43,7 @@ int vfmi_target_verdict(struct vfmi_target *target);
 /* Loaded devices to @then: STOP, RUNNING_P2P or RUNNING; all to P2P before any runs. */
 int vfmi_target_run(struct vfmi_target *target, uint32_t then);
 
-/* After a failure: every touched device is reset, the outcome added to the error. Safe at any point. */
-void vfmi_target_reset(struct vfmi_target *target);
+/* After a failure: every touched device is reset, the outcome added to the error. Returns whether all were. */
+bool vfmi_target_reset(struct vfmi_target *target);
 
 #endif

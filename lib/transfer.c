@@ -78,6 +78,8 @@ static int check_opts(struct vfmi_transfer *t, uint32_t flags)
 
 	if (opts->flags & ~flags)
 		return vfmi_transfer_refuse(t, EINVAL, "unknown flags 0x%x", opts->flags & ~flags);
+	if (opts->reserved)
+		return vfmi_transfer_refuse(t, EINVAL, "what is reserved in the options must be 0");
 	switch (opts->then_state) {
 	case VFM_STATE_ERROR:
 	case VFM_STATE_STOP:
@@ -134,6 +136,8 @@ int vfmi_transfer_io(struct vfmi_transfer *t, const struct vfm_io *from, bool wr
 
 	if (r < 0)
 		return vfmi_transfer_refuse(t, -r, "the channel is missing or of a wrong size");
+	if (ret->flags)
+		return vfmi_transfer_refuse(t, EINVAL, "unknown flags 0x%x of the channel", ret->flags);
 	if (writes ? !ret->write : !ret->read)
 		return vfmi_transfer_refuse(t, EINVAL, "the channel cannot be %s", writes ? "written" : "read");
 	return 0;

@@ -94,8 +94,9 @@ struct vfm_session_opts {
  * vfm_session_save() - begin saving: the device goes to PRE_COPY or STOP_COPY and a data file comes back
  *
  * The device takes no other mutating call until the session ends. On failure the device is brought back to the state
- * found (never reset) and ret_error tells where it is. When the descriptor table is full the kernel has moved the
- * device all the same (uapi: EMFILE after the arc); the session frees its reserve descriptor, goes back and retries.
+ * found (never reset) and ret_error tells where it is; a device that somebody else moved is left to them. When the
+ * descriptor table is full the kernel has moved the device all the same (uapi: EMFILE after the arc); the session frees
+ * its reserve descriptor, goes back and retries.
  *
  * Return: 0, -EINVAL, -EOPNOTSUPP, -EBUSY, -ENOTRECOVERABLE, or the kernel's errno. Since: 0.1
  */
@@ -106,7 +107,8 @@ VFM_API VFM_MUST_CHECK int vfm_session_save(struct vfm_device *dev, const struct
  * vfm_session_load() - begin loading: the device goes to RESUMING
  *
  * Refused with -EOPNOTSUPP when the device has no reset that works, since a reset is the only way to abandon a load. A
- * device that neither says so itself nor by its driver's quirks is reset at once to find out.
+ * device that neither says so itself nor by its driver's quirks is reset at once to find out; when the start fails
+ * after that, ret_error says so (VFM_ERROR_WAS_RESET). A session somebody else has open is left alone: -EBUSY.
  * Return: as for vfm_session_save(). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_session_load(struct vfm_device *dev, const struct vfm_session_opts *opts,
@@ -174,7 +176,8 @@ VFM_API VFM_MUST_CHECK int vfm_session_finish(struct vfm_session *session, uint3
  * over whatever comes back, except for -EBUSY (another call is moving the device).
  * Return: 0 when the device is in the state meant (save: abort_state; load: RUNNING, blank), else -errno with the
  * truth in *ret_state;
- * -ENOTRECOVERABLE when a saved device is in ERROR, -EINVAL when the session was over. Since: 0.1
+ * -ENOTRECOVERABLE when a saved device is in ERROR, -ECANCELED when somebody else loads into it by now (it is left to
+ * them), -EINVAL when the session was over. Since: 0.1
  */
 VFM_API int vfm_session_abort(struct vfm_session *session, uint32_t *ret_state, struct vfm_error *ret_error);
 

@@ -67,7 +67,7 @@ VFM_API VFM_MUST_CHECK int vfm_match(const struct vfm_identity *source, const st
 struct vfm_stream_device {
 	uint32_t size;
 	uint32_t index;
-	struct vfm_identity identity;
+	const struct vfm_identity *identity; /* borrowed for the call */
 	uint64_t precopy_bytes;
 	uint64_t stop_copy_bytes;
 	uint64_t chunks;

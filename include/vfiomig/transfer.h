@@ -121,8 +121,11 @@ VFM_API VFM_MUST_CHECK int vfm_save(struct vfm_device *const *devs, size_t count
 /**
  * vfm_restore() - load a stream into devices
  *
- * No device leaves RESUMING before the whole stream has been checked to its end. After any failure the devices that
- * were touched are reset: blank, RUNNING (VFM_ERROR_WAS_RESET says so).
+ * No device leaves RESUMING before the whole stream has been checked to its end. After a failure the devices that were
+ * touched are reset: blank, RUNNING (VFM_ERROR_WAS_RESET says so). On a duplex channel, once the source was told the
+ * verdict, the state here may be the only one: nothing is reset any more unless the source says that it keeps its own.
+ * result.commit tells: DOUBT, the source's decision is not known and the devices stay in STOP; DONE, the source gave up
+ * but a device did not start.
  * Return: 0, -EBADMSG, -EPROTONOSUPPORT, -EREMOTEIO (the match table refuses), -EINVAL (map), -ECANCELED,
  * -EINPROGRESS (as for vfm_save()), or as for sessions. Since: 0.1
  */
@@ -130,7 +133,11 @@ VFM_API VFM_MUST_CHECK int vfm_restore(struct vfm_device *const *devs, size_t co
 				       const struct vfm_transfer_opts *opts, struct vfm_transfer_result *ret_result,
 				       struct vfm_error *ret_error);
 
-/* Device to device in one process, no stream between; the target's verdict comes before the source gives up. */
+/*
+ * Device to device in one process, no stream between; the target's verdict comes before the source gives up. A target
+ * that does not start is reset before the source goes back to the state found; when that reset fails the source stays
+ * stopped and result.commit is DOUBT.
+ */
 VFM_API VFM_MUST_CHECK int vfm_copy(struct vfm_device *source, struct vfm_device *target,
 				    const struct vfm_transfer_opts *opts, struct vfm_transfer_result *ret_result,
 				    struct vfm_error *ret_error);

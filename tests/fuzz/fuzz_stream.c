@@ -77,10 +77,10 @@ static int check_device(void *user, const struct vfm_stream_device *device)
 	int r;
 
 	must(device->index < VFM_STREAM_MAX_DEVICES, "too many devices");
-	check_identity(&device->identity);
+	check_identity(device->identity);
 	if (device->index == 0)
-		*first = device->identity;
-	r = vfm_match(first, &device->identity, NULL, NULL);
+		*first = *device->identity;
+	r = vfm_match(first, device->identity, NULL, NULL);
 	must(r == 0 || r == -EREMOTEIO, "a match that is neither yes nor no");
 	return 0;
 }

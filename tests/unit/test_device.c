@@ -215,6 +215,7 @@ START_TEST(the_lender_s_knowledge_is_kept)
 	memset(told.firmware, 'f', sizeof(told.firmware));
 	memset(told.kernel, 'k', sizeof(told.kernel));
 	memset(told.name, 'x', sizeof(told.name));
+	told.flags = VFM_IDENTITY_SIMULATED;
 	from.identity = &told;
 	from.name = "lent";
 	fake.device_flags = 0;
@@ -223,6 +224,7 @@ START_TEST(the_lender_s_knowledge_is_kept)
 	ck_assert_uint_eq(strlen(identity.driver), sizeof(identity.driver) - 1);
 	ck_assert_uint_eq(strlen(identity.mdev_type), sizeof(identity.mdev_type) - 1);
 	ck_assert_uint_eq(strlen(identity.firmware), sizeof(identity.firmware) - 1);
+	ck_assert_uint_eq(identity.flags, VFM_IDENTITY_MIGRATION);
 	ck_assert_str_eq(identity.name, "lent");
 	ck_assert_str_eq(identity.kernel, "6.12.0-test");
 	vfm_device_close(adopted);

@@ -133,6 +133,20 @@ START_TEST(failed_arming_restores_what_was)
 }
 END_TEST
 
+/* A lender need not declare what it armed. */
+START_TEST(failed_arming_of_an_adopted_device_claims_nothing)
+{
+	const struct vfm_adopt from = { .size = sizeof(from), .device_fd = FAKE_FD, .iommufd = -1 };
+	struct vfm_device *adopted;
+
+	ck_assert_int_eq(vfm_device_adopt(ctx, &from, &adopted, &error), 0);
+	let_fail(1, false);
+	ck_assert_int_eq(vfm_device_irq_arm(adopted, VFM_IRQ_MSI, 0, 3, three, &error), -EIO);
+	ck_assert_ptr_nonnull(strstr(error.message, "what the lender armed of them is not known"));
+	vfm_device_close(adopted);
+}
+END_TEST
+
 START_TEST(failed_undo_is_told)
 {
 	const int others[] = { 20, 21 };
@@ -200,16 +214,17 @@ START_TEST(absurd_counts_are_refused)
 }
 END_TEST
 
-static int sum_vectors(void *user, uint32_t index, uint32_t vector, int eventfd)
+static int sum_vectors(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
 {
+	ck_assert(!lent);
 	ck_assert_int_ge(eventfd, 100);
 	*(uint32_t *)user += index * 1000 + vector;
 	return 0;
 }
 
-static int stop_walk(void *user, uint32_t index, uint32_t vector, int eventfd)
+static int stop_walk(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
 {
-	(void)index, (void)vector, (void)eventfd;
+	(void)index, (void)vector, (void)eventfd, (void)lent;
 	return ++*(int *)user == 2 ? 17 : 0;
 }
 
@@ -234,6 +249,55 @@ START_TEST(declared_vectors_are_walked)
 }
 END_TEST
 
+static int lent_vectors(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+{
+	(void)index, (void)eventfd;
+	*(uint32_t *)user |= lent ? 1u << vector : 0;
+	return 0;
+}
+
+START_TEST(arming_ends_what_came_from_the_lender)
+{
+	uint32_t lent = 0;
+
+	for (uint32_t v = 0; v < 3; v++)
+		ck_assert_int_eq(vfmi_device_irq_declare(dev, VFM_IRQ_MSI, v, three[v]), 0);
+	vfmi_device_irq_mark_lent(dev);
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 1, 1, three, &error), 0);
+	ck_assert_int_eq(vfmi_device_irq_each(dev, lent_vectors, &lent), 0);
+	ck_assert_uint_eq(lent, 5);
+}
+END_TEST
+
+START_TEST(only_what_a_device_has_is_handed_back)
+{
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, VFM_IRQ_MSI, FAKE_VECTORS - 1, 10), 0);
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, VFM_IRQ_MSI, FAKE_VECTORS, 10), -EPROTO);
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, VFM_IRQ_MSI, UINT32_MAX, 10), -EPROTO);
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, 5, 0, 10), -EPROTO);
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, 63, 0, 10), -EPROTO);
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, 64, 0, 10), -EPROTO);
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, UINT32_MAX, 0, 10), -EPROTO);
+	ck_assert_int_eq(fake.open_fds, 2);
+}
+END_TEST
+
+/* Of a PCI device's three kinds of interrupt one is enabled; other devices may have them all. */
+START_TEST(what_is_handed_back_replaces_other_kinds)
+{
+	fake.device_flags = _i ? VFIO_DEVICE_FLAGS_PCI : 0;
+	ck_assert_int_eq(vfmi_device_irq_declare(dev, VFM_IRQ_INTX, 0, 10), 0);
+	ck_assert_int_eq(vfmi_device_irq_declare(dev, VFM_IRQ_MSIX, 7, 10), 0);
+	ck_assert_int_eq(vfmi_device_irq_declare(dev, VFM_IRQ_ERR, 0, 10), 0);
+	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, VFM_IRQ_MSI, 0, 11), 0);
+	ck_assert_int_ge(vfm_device_irq_eventfd(dev, VFM_IRQ_MSI, 0), 0);
+	ck_assert_int_ge(vfm_device_irq_eventfd(dev, VFM_IRQ_ERR, 0), 0);
+	ck_assert_int_eq(vfm_device_irq_eventfd(dev, VFM_IRQ_INTX, 0) >= 0, !_i);
+	ck_assert_int_eq(vfm_device_irq_eventfd(dev, VFM_IRQ_MSIX, 7) >= 0, !_i);
+	ck_assert_int_eq(fake.open_fds, _i ? 3 : 5);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("device_irq");
@@ -250,6 +314,7 @@ int main(void)
 	tcase_add_test(tests, the_last_vector_can_be_armed);
 	tcase_add_test(tests, no_descriptor_to_spare_changes_nothing);
 	tcase_add_loop_test(tests, failed_arming_restores_what_was, 0, 2);
+	tcase_add_test(tests, failed_arming_of_an_adopted_device_claims_nothing);
 	tcase_add_test(tests, failed_undo_is_told);
 	tcase_add_loop_test(tests, failed_first_arming_arms_nothing, 0, 2);
 	tcase_add_test(tests, failed_disarming_keeps_the_books);
@@ -257,6 +322,9 @@ int main(void)
 	tcase_add_test(tests, trigger_checks_the_vector);
 	tcase_add_test(tests, absurd_counts_are_refused);
 	tcase_add_test(tests, declared_vectors_are_walked);
+	tcase_add_test(tests, arming_ends_what_came_from_the_lender);
+	tcase_add_test(tests, only_what_a_device_has_is_handed_back);
+	tcase_add_loop_test(tests, what_is_handed_back_replaces_other_kinds, 0, 2);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -454,6 +454,13 @@ START_TEST(test_sizes)
 	ck_assert_int_eq(vfm_find(ctx, EDU, &c, &err), 0);
 	ck_assert_uint_eq(c.iommu_group, 7);
 	ck_assert_str_eq(c.cdev, "");
+	ck_assert_uint_eq(c.identity.size, 0);
+	c.size = sizeof(c) - sizeof(c.identity.kernel);
+	ck_assert_int_eq(vfm_find(ctx, EDU, &c, &err), 0);
+	ck_assert_uint_eq(c.identity.size, sizeof(c.identity) - sizeof(c.identity.kernel));
+	c.size = sizeof(c);
+	ck_assert_int_eq(vfm_find(ctx, EDU, &c, &err), 0);
+	ck_assert_uint_eq(c.identity.size, sizeof(c.identity));
 	ck_assert_int_eq(vfm_find(ctx, NULL, &c, &err), -EINVAL);
 	ck_assert_int_eq(vfm_find(ctx, EDU, NULL, &err), -EINVAL);
 }

@@ -27,7 +27,7 @@ static int check_device(void *user, const struct vfm_stream_device *device)
 
 	ck_assert_uint_eq(device->index, (*next)++);
 	ck_assert_uint_eq(device->size, sizeof(*device));
-	ck_assert_mem_eq(&device->identity, &expected, sizeof(expected));
+	ck_assert_mem_eq(device->identity, &expected, sizeof(expected));
 	ck_assert_uint_eq(device->precopy_bytes, bytes[device->index][0]);
 	ck_assert_uint_eq(device->stop_copy_bytes, bytes[device->index][1]);
 	ck_assert_uint_eq(device->chunks, bytes[device->index][2]);

@@ -9,6 +9,7 @@
 #include "device-internal.h"
 #include "lend-socket.h"
 #include "machine_fixture.h"
+#include "vfio.h"
 
 static struct machine m;
 static struct vfm_lender *lender;
@@ -263,14 +264,56 @@ START_TEST(test_interrupts_travel)
 }
 END_TEST
 
+/* Disarmed and armed anew, a vector may well get the number of the descriptor it had. */
+START_TEST(test_rearmed_interrupts_travel)
+{
+	struct vfm_borrow *borrow;
+	struct vfm_device *dev;
+	uint64_t count = 0;
+	int fds[] = { eventfd(0, EFD_NONBLOCK), eventfd(0, EFD_NONBLOCK) };
+
+	ck_assert_int_eq(vfm_device_irq_arm(m.dev[0], VFM_IRQ_MSI, 0, 1, &fds[0], &err), 0);
+	lend(0);
+	start_holder();
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &borrow, &err), 0);
+	dev = vfm_borrow_device(borrow, 0);
+	ck_assert_int_eq(vfm_device_irq_disarm(dev, VFM_IRQ_MSI, &err), 0);
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, &fds[1], &err), 0);
+	vfm_borrow_close(borrow);
+	stop_holder();
+	ck_assert_int_eq(eventfd_write(vfm_device_irq_eventfd(m.dev[0], VFM_IRQ_MSI, 0), 7), 0);
+	ck_assert_int_eq(eventfd_read(fds[1], &count), 0);
+	ck_assert_uint_eq(count, 7);
+	ck_assert_int_eq(vfm_device_irq_disarm(m.dev[0], VFM_IRQ_MSI, &err), 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+END_TEST
+
 #define MANY 600u
 
-/* More vectors than one message can carry, there and back. */
+static int many_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
+{
+	struct vfio_irq_info *info = arg;
+
+	if (request != VFIO_DEVICE_GET_IRQ_INFO || info->index != VFM_IRQ_MSIX)
+		return watch.real->ioctl(sys, fd, request, arg);
+	info->flags = VFIO_IRQ_INFO_EVENTFD;
+	info->count = MANY;
+	return 0;
+}
+
+/* More vectors than one message can carry, there and back; on devices that have that many. */
 START_TEST(test_many_vectors)
 {
+	struct vfmi_sys *sys = vfmi_context_sys(m.ctx);
 	struct vfm_borrow *borrow;
 	int fd = eventfd(0, 0);
 
+	watch.real = sys->ops;
+	watch.ops = *sys->ops;
+	watch.ops.ioctl = many_ioctl;
+	sys->ops = &watch.ops;
 	for (uint32_t i = 0; i < MANY; i++)
 		ck_assert_int_eq(vfmi_device_irq_declare(m.dev[0], VFM_IRQ_MSIX, i, fd), 0);
 	lend(0);
@@ -283,6 +326,7 @@ START_TEST(test_many_vectors)
 	}
 	vfm_borrow_close(borrow);
 	stop_holder();
+	sys->ops = watch.real;
 	for (uint32_t i = 0; i < MANY; i++)
 		ck_assert_int_ge(vfm_device_irq_eventfd(m.dev[1], VFM_IRQ_MSIX, i), 0);
 	/* They belong to the devices now, and would count as leaked. */
@@ -544,7 +588,8 @@ START_TEST(test_vectors_that_lie)
 	struct {
 		uint32_t device, index, vector;
 	} const lies[] = {
-		{ 1, 1, 0 }, { UINT32_MAX, 1, 0 }, { 0, UINT32_MAX, 0 }, { 0, 64, 0 }, { 0, 1, UINT32_MAX }
+		{ 1, 1, 0 },  { UINT32_MAX, 1, 0 }, { 0, UINT32_MAX, 0 }, { 0, 64, 0 },
+		{ 0, 63, 0 }, { 0, 1, UINT32_MAX }, { 0, 1, 2047 },
 	};
 	unsigned int before;
 	int ends[2];
@@ -694,6 +739,7 @@ int main(void)
 	tcase_add_test(use, test_nothing_lent);
 	tcase_add_test(use, test_one_borrower_at_a_time);
 	tcase_add_test(use, test_interrupts_travel);
+	tcase_add_test(use, test_rearmed_interrupts_travel);
 	tcase_add_test(use, test_many_vectors);
 	tcase_add_test(use, test_described);
 	tcase_add_test(use, test_adding);

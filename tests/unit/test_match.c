@@ -102,6 +102,25 @@ START_TEST(nothing_known_is_unknown_never_the_same)
 }
 END_TEST
 
+/* Of a newer caller, with a tail that says nothing; and one that is smaller than any there was. */
+START_TEST(identities_of_other_sizes)
+{
+	struct {
+		struct vfm_identity identity;
+		uint64_t tail;
+	} newer = { .identity = source };
+
+	newer.identity.size = sizeof(newer);
+	ck_assert_int_eq(vfm_match(&newer.identity, &target, NULL, NULL), 0);
+	newer.tail = 1;
+	ck_assert_int_eq(vfm_match(&newer.identity, &target, NULL, NULL), -E2BIG);
+	source.size = VFMI_IDENTITY_MIN - 1;
+	ck_assert_int_eq(vfm_match(&source, &target, NULL, NULL), -EINVAL);
+	source.size = VFMI_IDENTITY_MIN;
+	ck_assert_int_eq(vfm_match(&source, &target, NULL, NULL), 0);
+}
+END_TEST
+
 /* Each field that differs, and what that means. */
 static void change_vendor(struct vfm_identity *identity)
 {
@@ -318,6 +337,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, equal_devices_match_in_every_field);
 	tcase_add_test(tests, names_do_not_matter);
+	tcase_add_test(tests, identities_of_other_sizes);
 	tcase_add_test(tests, nothing_known_is_unknown_never_the_same);
 	tcase_add_loop_test(tests, a_difference_on_either_side, 0, (int)VFMI_ARRAY_SIZE(changes));
 	tcase_add_loop_test(tests, a_number_unknown_on_either_side, 0, (int)VFMI_ARRAY_SIZE(flagged));

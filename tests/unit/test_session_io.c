@@ -342,6 +342,79 @@ START_TEST(load_without_reset_is_refused)
 }
 END_TEST
 
+static int cause_of_reset;
+
+static bool answer_broken_reset(unsigned long request, void *arg, int *r)
+{
+	if (request != VFIO_DEVICE_RESET)
+		return answer(request, arg, r);
+	*r = cause_of_reset;
+	return true;
+}
+
+/* A reset that the device has but that did not work this time is not a device without one. */
+START_TEST(load_tells_why_the_reset_failed)
+{
+	cause_of_reset = _i ? -EIO : -EAGAIN;
+	fake.device_flags = VFIO_DEVICE_FLAGS_PCI;
+	fake.hook = answer_broken_reset;
+	ck_assert_int_eq(vfm_session_load(dev, NULL, &session, &error), cause_of_reset);
+	ck_assert_int_eq(fake.sets, 0);
+}
+END_TEST
+
+static int no_eventfd(struct vfmi_sys *sys, unsigned int initial, int flags)
+{
+	(void)sys, (void)initial, (void)flags;
+	return -EMFILE;
+}
+
+START_TEST(reset_to_find_out_is_reported)
+{
+	fake.device_flags = VFIO_DEVICE_FLAGS_PCI;
+	script_ops.eventfd = no_eventfd;
+	ck_assert_int_eq(vfm_session_load(dev, NULL, &session, &error), -EMFILE);
+	ck_assert_int_eq(fake.resets, 1);
+	ck_assert_uint_eq(error.flags, VFM_ERROR_WAS_RESET);
+	ck_assert_uint_eq(error.state_now, VFM_STATE_RUNNING);
+}
+END_TEST
+
+/* A save that lost its device to somebody's load does not tear that load down on its way back. */
+START_TEST(load_of_another_is_left_alone)
+{
+	uint32_t state;
+	int sets;
+
+	begin(false, 0);
+	sets = fake.sets;
+	fake.state = VFM_STATE_RESUMING;
+	ck_assert_int_eq(vfm_session_abort(session, &state, &error), -ECANCELED);
+	ck_assert_uint_eq(state, VFM_STATE_RESUMING);
+	ck_assert_int_eq(fake.sets, sets);
+}
+END_TEST
+
+static ssize_t read_beside_stop(struct vfmi_sys *sys, int fd, void *into, size_t room)
+{
+	VFM_OPTS(vfm_error, err);
+
+	(void)sys, (void)fd, (void)into, (void)room;
+	ck_assert_int_eq(vfm_session_stop_copy(session, &err), 0);
+	return 0;
+}
+
+/* The answer belongs to the state the device was in when it was asked. */
+START_TEST(idle_beside_a_stop_is_no_end)
+{
+	begin(false, VFM_SESSION_LIVE);
+	script_ops.read = read_beside_stop;
+	ck_assert_int_eq(vfm_session_read(session, buf, sizeof(buf), &length, &error), VFM_READ_IDLE);
+	ck_assert_int_eq(vfm_session_finish(session, VFM_STATE_RUNNING, NULL, &error), -EPROTO);
+	ck_assert_int_eq(vfm_session_read(session, buf, sizeof(buf), &length, &error), VFM_READ_END);
+}
+END_TEST
+
 static int resets_failing;
 
 static bool answer_late_reset(unsigned long request, void *arg, int *r)
@@ -404,6 +477,10 @@ int main(void)
 	tcase_add_loop_test(tc, twice_lost_is_given_up, 0, 2);
 	tcase_add_test(tc, load_needs_a_reset);
 	tcase_add_test(tc, load_without_reset_is_refused);
+	tcase_add_loop_test(tc, load_tells_why_the_reset_failed, 0, 2);
+	tcase_add_test(tc, reset_to_find_out_is_reported);
+	tcase_add_test(tc, load_of_another_is_left_alone);
+	tcase_add_test(tc, idle_beside_a_stop_is_no_end);
 	tcase_add_loop_test(tc, reset_of_a_load_is_tried_twice, 0, 3);
 	tcase_add_test(tc, error_of_any_size_is_filled);
 	suite_add_tcase(suite, tc);

@@ -21,6 +21,9 @@ static struct {
 	char trace[1024];
 	unsigned int fail_set; /* the SET that fails, counted from 1 */
 	unsigned int sets;
+	bool fails_late; /* after its effect, and its way back with it */
+	unsigned int failing_resets;
+	uint32_t after_reset; /* state a reset leads to */
 } world;
 
 static struct vfm_device *devs[DEVICES];
@@ -38,26 +41,32 @@ static bool is_data_state(uint32_t state)
 	       state == VFM_STATE_PRE_COPY_P2P;
 }
 
+static void note_word(unsigned int i, const char *word)
+{
+	size_t at = strlen(world.trace);
+
+	snprintf(world.trace + at, sizeof(world.trace) - at, "%s%c:%s", at ? " " : "", 'A' + (char)i, word);
+}
+
 static void note(unsigned int i, uint32_t state)
 {
 	static const char *const names[] = { "ERR", "stop", "run", "copy", "load", "p2p", "pre", "prep2p" };
-	size_t at = strlen(world.trace);
 
-	snprintf(world.trace + at, sizeof(world.trace) - at, "%s%c:%s", at ? " " : "", 'A' + (char)i, names[state]);
+	note_word(i, names[state]);
 }
 
 static int set_state(unsigned int i, struct vfio_device_feature_mig_state *mig)
 {
 	bool starts = is_data_state(mig->device_state) && !is_data_state(world.state[i]);
 
-	if (++world.sets == world.fail_set)
+	if (++world.sets == world.fail_set && !world.fails_late)
 		return -EIO;
 	note(i, mig->device_state);
 	if (mig->device_state == VFM_STATE_STOP_COPY)
 		world.left[i] += world.more;
 	world.state[i] = mig->device_state;
 	mig->data_fd = starts ? 200 + (int)i : -1;
-	return 0;
+	return world.sets == world.fail_set ? -EIO : 0;
 }
 
 static int answer_feature(unsigned int i, struct vfio_device_feature *feature)
@@ -95,6 +104,14 @@ static int world_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void
 	}
 	if (request == VFIO_DEVICE_FEATURE)
 		return answer_feature(i, arg);
+	if (request == VFIO_DEVICE_RESET) {
+		note_word(i, world.failing_resets ? "noreset" : "reset");
+		if (world.failing_resets) {
+			world.failing_resets--;
+			return -EIO;
+		}
+		world.state[i] = world.after_reset;
+	}
 	return fake_ioctl(sys, fd, request, arg);
 }
 
@@ -188,6 +205,7 @@ static void setup(void)
 	fake.device_flags = VFIO_DEVICE_FLAGS_RESET;
 	memset(&world, 0, sizeof(world));
 	world.more = STATE_LENGTH;
+	world.after_reset = VFM_STATE_RUNNING;
 	ck_assert_int_eq(vfmi_context_new_on(&fake_sys, &ctx), 0);
 	for (unsigned int i = 0; i < DEVICES; i++) {
 		name[3] = (char)('A' + i);
@@ -324,6 +342,78 @@ START_TEST(verdict_comes_before_the_source_gives_up)
 }
 END_TEST
 
+/* The last SET is the target's to RUNNING: it counts as running until its reset has worked. */
+START_TEST(source_waits_for_the_targets_reset)
+{
+	opts.then_state = VFM_STATE_RUNNING;
+	world.fail_set = 5;
+	world.fails_late = true;
+	ck_assert_int_eq(vfm_copy(devs[0], devs[1], &opts, &result, &error), -EIO);
+	ck_assert_str_eq(world.trace, "B:load A:copy B:stop A:stop B:run B:reset A:run");
+	ck_assert_uint_eq(result.commit, VFM_COMMIT_NONE);
+	ck_assert(error.flags & VFM_ERROR_WAS_RESET);
+}
+END_TEST
+
+START_TEST(source_stays_stopped_beside_a_target_in_doubt)
+{
+	opts.then_state = VFM_STATE_RUNNING;
+	world.fail_set = 5;
+	world.fails_late = true;
+	world.failing_resets = _i == 0 ? 100 : 0;
+	world.after_reset = VFM_STATE_STOP;
+	ck_assert_int_eq(vfm_copy(devs[0], devs[1], &opts, &result, &error), -EIO);
+	ck_assert_uint_eq(world.state[0], VFM_STATE_STOP);
+	ck_assert_uint_eq(result.commit, VFM_COMMIT_DOUBT);
+	ck_assert(error.flags & VFM_ERROR_NEEDS_RESET);
+	ck_assert_ptr_nonnull(strstr(error.message, "the source stays stopped"));
+}
+END_TEST
+
+/* Neither B's start nor the session's own way back from it worked: that reset is not forgotten over A's. */
+START_TEST(failed_start_is_reset_with_the_others)
+{
+	ck_assert_int_eq(save(2), 0);
+	world.sets = 0;
+	world.fail_set = 2;
+	world.fails_late = true;
+	world.failing_resets = 4;
+	ck_assert_int_eq(restore(2), -EIO);
+	ck_assert_uint_eq(world.failing_resets, 0);
+	ck_assert_uint_eq(world.state[0], VFM_STATE_RUNNING);
+	ck_assert_uint_eq(world.state[1], VFM_STATE_RUNNING);
+	ck_assert(error.flags & VFM_ERROR_WAS_RESET);
+	ck_assert(!(error.flags & VFM_ERROR_NEEDS_RESET));
+}
+END_TEST
+
+/* Between the setup and the first move somebody else was at the device. */
+static int move_meanwhile(void *user, const struct vfm_progress *progress)
+{
+	const uint32_t *to = user;
+
+	if (progress->phase == VFM_PHASE_SETUP)
+		world.state[1] = *to;
+	return 0;
+}
+
+START_TEST(device_moved_meanwhile_is_left_alone)
+{
+	static const uint32_t states[] = { VFM_STATE_STOP, VFM_STATE_STOP_COPY, VFM_STATE_RESUMING };
+	uint32_t to = states[_i % 3];
+
+	opts.flags |= _i >= 3 ? VFM_TRANSFER_LIVE : 0;
+	opts.progress = move_meanwhile;
+	opts.progress_user = &to;
+	ck_assert_int_eq(save(2), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(error.message, "somebody else moved it to"));
+	ck_assert_uint_eq(error.state_now, to);
+	ck_assert_uint_eq(world.state[0], VFM_STATE_RUNNING);
+	ck_assert_uint_eq(world.state[1], to);
+	ck_assert_ptr_null(strchr(world.trace, 'B'));
+}
+END_TEST
+
 /* Not even for a caller who puts up with every mismatch. */
 START_TEST(simulated_state_stays_out_of_real_devices)
 {
@@ -384,6 +474,10 @@ int main(void)
 	tcase_add_loop_test(tc, way_back_has_the_barrier, 0, 2);
 	tcase_add_test(tc, restored_ones_meet_in_p2p);
 	tcase_add_test(tc, verdict_comes_before_the_source_gives_up);
+	tcase_add_test(tc, source_waits_for_the_targets_reset);
+	tcase_add_loop_test(tc, source_stays_stopped_beside_a_target_in_doubt, 0, 2);
+	tcase_add_test(tc, failed_start_is_reset_with_the_others);
+	tcase_add_loop_test(tc, device_moved_meanwhile_is_left_alone, 0, 6);
 	tcase_add_loop_test(tc, simulated_state_stays_out_of_real_devices, 0, 2);
 	tcase_add_test(tc, endless_initial_bytes_hit_the_limit);
 	tcase_add_test(tc, endless_data_hits_the_limit);

@@ -142,6 +142,12 @@ START_TEST(refuses_before_anything_moves)
 	opts.then_state = 8;
 	ck_assert_int_eq(vfm_save(twice, 1, &writer, &opts, &result, &error), -EINVAL);
 	opts.then_state = 0;
+	opts.reserved = 1;
+	ck_assert_int_eq(vfm_save(twice, 1, &writer, &opts, &result, &error), -EINVAL);
+	opts.reserved = 0;
+	writer.flags = 1;
+	ck_assert_int_eq(vfm_save(twice, 1, &writer, &opts, &result, &error), -EINVAL);
+	writer.flags = 0;
 	opts.blob = &opts;
 	opts.blob_length = (size_t)VFM_STREAM_MAX_BLOB + 1;
 	ck_assert_int_eq(vfm_save(twice, 1, &writer, &opts, &result, &error), -EINVAL);
@@ -212,6 +218,36 @@ START_TEST(configuration_arrives)
 	must_restore(1, &opts);
 	ck_assert_int_eq(is_bus_master(1), on_save && on_restore);
 	ck_assert(is_bus_master(0));
+}
+END_TEST
+
+/* A reset keeps configuration space: what was applied must not leave a blank device with access to memory. */
+START_TEST(reset_target_is_no_bus_master)
+{
+	VFM_OPTS(vfm_transfer_opts, opts);
+	unsigned int resets = 0;
+	bool hit = true;
+
+	opts.then_state = VFM_STATE_RUNNING;
+	ck_assert_int_eq(vfm_device_bus_master(m.dev[0], true, &error), 0);
+	for (uint64_t call = 1; hit; call++) {
+		int r;
+
+		ck_assert_int_eq(vfm_device_bus_master(m.dev[1], false, &error), 0);
+		machine_fault(&m, "VFIO_DEVICE_FEATURE(MIG_DEVICE_STATE)", VFM_SIM_FAULT_BEFORE, call, 1, EIO);
+		r = vfm_copy(m.dev[0], m.dev[1], &opts, &result, &error);
+		hit = vfm_sim_faults_hit(m.sim);
+		ck_assert_int_eq(vfm_sim_set_faults(m.sim, NULL, 0), 0);
+		if (r < 0 && (error.flags & VFM_ERROR_WAS_RESET)) {
+			resets++;
+			ck_assert_msg(!is_bus_master(1), "call %u", (unsigned int)call);
+			ck_assert_uint_eq(machine_state(&m, 0), VFM_STATE_RUNNING);
+		}
+		ck_assert(r || is_bus_master(1));
+		machine_move(&m, 0, VFM_STATE_RUNNING);
+		machine_move(&m, 1, VFM_STATE_RUNNING);
+	}
+	ck_assert_uint_gt(resets, 0);
 }
 END_TEST
 
@@ -459,6 +495,7 @@ static void add_one_way(Suite *suite)
 	tcase_add_loop_test(tc, callback_cancels, VFM_PHASE_SETUP, VFM_PHASE_DONE);
 	tcase_add_test(tc, token_cancels);
 	tcase_add_loop_test(tc, configuration_arrives, 0, 4);
+	tcase_add_test(tc, reset_target_is_no_bus_master);
 	tcase_add_loop_test(tc, several_devices_by_match, 0, 2);
 	tcase_add_test(tc, like_devices_need_a_map);
 	tcase_add_test(tc, spare_device_is_not_touched);

@@ -41,6 +41,30 @@ $ vfiomigctl save scm:a.sock --to - --json-file=out.json >piped.vfm; json exit_c
 0
 "RUNNING"
 $ vfiomigctl -q verify piped.vfm
+# Closed standard streams: nothing else takes their place.
+$ cp "$VFIOMIG_SIM" machine.before; vfiomigctl -q save scm:a.sock --to - >&- 2>closed.err
+[8]
+$ cmp -n 4096 "$VFIOMIG_SIM" machine.before; vfiomigctl -q verify - <&- 2>>closed.err
+[8]
+$ vfiomigctl -q list >/dev/null 2>&-
+# The document's file: opened first, never one that the command reads or writes, and missed when it cannot be written.
+$ vfiomigctl save scm:a.sock --to new.vfm --json-file ./new.vfm
+! vfiomigctl: --json-file: ./new.vfm is the same file as new.vfm
+! try 'vfiomigctl save --help'
+[2]
+$ vfiomigctl verify by-fd.vfm --json-file by-fd.vfm 2>/dev/null; test ! -e new.vfm && vfiomigctl -q verify by-fd.vfm
+$ vfiomigctl save scm:a.sock --to new.vfm --json-file absent/out.json
+! vfiomigctl: --json-file: absent/out.json: No such file or directory
+[1]
+$ vfiomigctl state scm:a.sock STOP --json-file /dev/full
+! vfiomigctl: --json-file: /dev/full could not be written: No space left on device
+[4]
+$ vfiomigctl state scm:a.sock --json-file /dev/full
+! vfiomigctl: --json-file: /dev/full could not be written: No space left on device
+[1]
+$ vfiomigctl -q state scm:a.sock RUNNING --json-file out.json; json exit_code state <out.json
+0
+"RUNNING"
 # A pipe that breaks: the device is back where it was.
 $ (vfiomigctl save 0000:06:00.0 --to - -q 2>broken.err; echo $? >broken.code) | head -c 1000 >/dev/null; cat broken.code
 8
@@ -87,6 +111,8 @@ $ vfiomigctl verify /dev/null
 $ vfiomigctl verify absent.vfm
 ! vfiomigctl: SIMULATED: endpoint: absent.vfm: cannot open: * (glob)
 [8]
+$ vfiomigctl verify absent.vfm --json 2>/dev/null | json intact
+null
 $ vfiomigctl verify scheme:absent.vfm
 ! vfiomigctl: SIMULATED: endpoint: scheme:absent.vfm: unknown kind of endpoint (a file of that name is "file:* (glob)
 ! vfiomigctl: SIMULATED: no device was touched

@@ -26,7 +26,6 @@ $ vfiomigctl hold 0000:01:00.0
 [7]
 $ vfiomigctl hold 0000:03:00.0 --pass unix:a.sock
 ! vfiomigctl: SIMULATED: * (glob)
-! vfiomigctl: SIMULATED: holding ends, the last close resets 0000:03:00.0
 [8]
 $ vfiomigctl state scm:a.sock
 ! vfiomigctl: SIMULATED: scm:a.sock: 2 devices are lent there, say which one: scm:a.sock#0
@@ -50,6 +49,14 @@ $ vfiomigctl state scm:nobody.sock
 ! vfiomigctl: SIMULATED: * (glob)
 ! vfiomigctl: SIMULATED: no device was touched
 [7]
+$ vfiomigctl hold 0000:03:00.0 03:00.0
+! vfiomigctl: SIMULATED: 0000:03:00.0 is named twice
+! try 'vfiomigctl hold --help'
+[2]
+$ vfiomigctl -q hold 0000:03:00.0 "$(vfiomigctl show 0000:03:00.0 --json | json candidate.cdev | tr -d '"')"
+! vfiomigctl: SIMULATED: 0000:03:00.0 is named twice
+! try 'vfiomigctl hold --help'
+[2]
 # Device to device, within one loan.
 $ vfm-contents 0000:01:00.0 5 write "copied"; vfiomigctl copy scm:a.sock#0 scm:a.sock#1
 SIMULATED machine * (glob)
@@ -87,8 +94,46 @@ $ vfiomigctl restore scm:a.sock --from - --map 0000:01:00.0=1 <both.vfm
 ! vfiomigctl: SIMULATED: --map: a stream that is not in a file can be read once only, * (glob)
 ! try 'vfiomigctl restore --help'
 [2]
+$ vfiomigctl state scm:a.sock#9 2>&1
+vfiomigctl: SIMULATED: scm:a.sock#9: 2 devices are lent there, from #0
+[7]
 $ release a
 [143]
+# What cannot be done after the load is found before it; what fails after it all the same does not end the holding.
+$ vfm-contents 0000:02:00.0 5 write "untouched"
+$ vfiomigctl restore 0000:02:00.0 --from child.vfm --exec absent
+! vfiomigctl: SIMULATED: cannot start 'absent': No such file or directory
+[1]
+$ vfiomigctl restore 0000:02:00.0 --from child.vfm --hold --blob absent/blob
+! vfiomigctl: SIMULATED: endpoint: absent/blob: * (glob)
+[8]
+$ vfiomigctl restore 0000:02:00.0 --from child.vfm --hold --ready-fd 7 7<child.vfm
+! vfiomigctl: SIMULATED: --ready-fd: descriptor 7 cannot be written to
+! try 'vfiomigctl restore --help'
+[2]
+$ vfiomigctl hold 0000:02:00.0 --ready-fd 1
+! vfiomigctl: --ready-fd: '1' is not N
+! try 'vfiomigctl hold --help'
+[2]
+$ vfm-contents 0000:02:00.0 5 read 9
+untouched
+$ vfiomigctl restore 0000:02:00.0 --from child.vfm --hold --ready-fd 7 7>/dev/full >full.out 2>full.log &
+$ await full.log "holding goes on"; kill -TERM $!; wait $!
+[4]
+$ head -c 10 /dev/zero >nonsense; chmod +x nonsense
+$ vfiomigctl restore 0000:02:00.0 --from child.vfm --pass unix:n.sock --exec ./nonsense >full.out 2>full.log &
+$ await full.log "holding goes on"; vfiomigctl -q state scm:n.sock | tail -1; kill -TERM $!; wait $!
+State: STOP
+[4]
+$ vfiomigctl -q save 0000:01:00.0 --to blob.vfm --blob child.vfm 2>/dev/null
+$ vfiomigctl restore 0000:02:00.0 --from blob.vfm --hold --blob fd:7 7>/dev/full >full.out 2>full.log &
+$ await full.log "holding 0000:02"; kill -TERM $!; wait $!
+[4]
+$ ! grep touched full.log
+# Every signal reaches the command, not the first again.
+$ vfiomigctl hold 0000:01:00.0 --exec sh -c 'trap "echo int" INT; trap "exit 9" TERM; echo up; while :; do sleep 0.05; done' >sh.out 2>&1 &
+$ await sh.out up; kill -INT $!; await sh.out int; kill -TERM $!; wait $!
+[9]
 # A borrower that is killed while it loads: the holder learns what it left, and --recover undoes it.
 $ hold r 0000:06:00.0 --recover; mkfifo slow; vfiomigctl -q save scm:r.sock --to large.vfm
 $ vfiomigctl -q restore scm:r.sock --from slow & exec 7>slow; head -c 3000000 large.vfm >&7; sleep 1; kill -KILL $!; wait $! 2>/dev/null; exec 7>&-

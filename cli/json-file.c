@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* --json-file: opened before the command, so that it cannot fail for its name afterwards; replaced at the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define REFUSED (-1)
+
+static bool stat_named(const char *spec, struct stat *ret)
+{
+	uint64_t fd;
+
+	if (!strncmp(spec, "fd:", 3))
+		return parse_number(spec + 3, INT32_MAX, &fd) == 0 && fstat((int)fd, ret) == 0;
+	if (!strncmp(spec, "file:", 5))
+		spec += 5;
+	return stat(spec, ret) == 0;
+}
+
+static bool is_same(const struct stat *file, const char *spec, int standard)
+{
+	struct stat st;
+	const bool there = strcmp(spec, "-") ? stat_named(spec, &st) : fstat(standard, &st) == 0;
+
+	return there && S_ISREG(st.st_mode) && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+}
+
+static const char *find_same(const struct stat *file, const struct option_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		const struct option_def *def = &set->defs[i];
+		const bool names_file = def->completes == COMPLETES_ENDPOINT || def->completes == COMPLETES_FILE;
+		const char *value = NULL;
+
+		if (names_file && def->type == OPTION_STRING)
+			value = *(const char *const *)((const char *)set->values + def->offset);
+		if (value && (is_same(file, value, STDIN_FILENO) || is_same(file, value, STDOUT_FILENO)))
+			return value;
+	}
+	return NULL;
+}
+
+static int open_file(const char *path, bool *ret_made)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0666);
+
+	*ret_made = fd >= 0;
+	return fd >= 0 || errno != EEXIST ? fd : open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+}
+
+int json_file_open(struct cli *cli, const struct option_set *set, char **operands, size_t count)
+{
+	const char *path = cli->globals.json_file, *same;
+	struct stat st;
+	bool made;
+
+	if (!path)
+		return 0;
+	cli->json_fd = open_file(path, &made);
+	if (cli->json_fd < 0 || fstat(cli->json_fd, &st) < 0)
+		return cli_fail_text(cli, CLI_FAILED, "--json-file: %s: %s", path, strerror(errno));
+	same = find_same(&st, set);
+	for (size_t i = 0; cli->command->operands == COMPLETES_ENDPOINT && i < count && !same; i++)
+		same = is_same(&st, operands[i], STDIN_FILENO) ? operands[i] : NULL;
+	if (!same)
+		return 0;
+	if (made)
+		unlink(path);
+	close(cli->json_fd);
+	cli->json_fd = REFUSED;
+	return cli_usage(cli, "--json-file: %s is the same file as %s", path, same);
+}
+
+static int print(struct cli *cli)
+{
+	struct stat st;
+	FILE *file;
+	int r;
+
+	if (fstat(cli->json_fd, &st) < 0 || (S_ISREG(st.st_mode) && ftruncate(cli->json_fd, 0) < 0))
+		return -1;
+	file = fdopen(cli->json_fd, "w");
+	if (!file)
+		return -1;
+	r = out_print_json(cli->doc, file);
+	return fclose(file) == 0 ? r : -1;
+}
+
+int json_file_print(struct cli *cli)
+{
+	bool made;
+
+	/* a mistake on the command line comes before the file is opened; one refused is not written to */
+	if (cli->json_fd < 0)
+		return -1;
+	errno = 0;
+	if (!cli->json_fd)
+		cli->json_fd = open_file(cli->globals.json_file, &made);
+	if (cli->json_fd >= 0 && print(cli) == 0)
+		return 0;
+	fprintf(stderr, "%s: --json-file: %s could not be written: %s\n", CLI_NAME, cli->globals.json_file,
+		strerror(errno ? errno : ENOMEM));
+	return -1;
+}

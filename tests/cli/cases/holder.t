@@ -121,15 +121,15 @@ $ vfiomigctl restore 0000:02:00.0 --from child.vfm --hold --ready-fd 7 7>/dev/fu
 $ await full.log "holding goes on"; kill -TERM $!; wait $!
 [4]
 $ head -c 10 /dev/zero >nonsense; chmod +x nonsense
-$ vfiomigctl restore 0000:02:00.0 --from child.vfm --pass unix:n.sock --exec ./nonsense >full.out 2>full.log &
-$ await full.log "holding goes on"; vfiomigctl -q state scm:n.sock | tail -1; kill -TERM $!; wait $!
+$ vfiomigctl restore 0000:02:00.0 --from child.vfm --pass unix:n.sock --exec ./nonsense >full.out 2>exec.log &
+$ await exec.log "holding goes on"; vfiomigctl -q state scm:n.sock | tail -1; kill -TERM $!; wait $!
 State: STOP
 [4]
 $ vfiomigctl -q save 0000:01:00.0 --to blob.vfm --blob child.vfm 2>/dev/null
-$ vfiomigctl restore 0000:02:00.0 --from blob.vfm --hold --blob fd:7 7>/dev/full >full.out 2>full.log &
-$ await full.log "holding 0000:02"; kill -TERM $!; wait $!
+$ vfiomigctl restore 0000:02:00.0 --from blob.vfm --hold --blob fd:7 7>/dev/full >full.out 2>blob.log &
+$ await blob.log "holding 0000:02"; kill -TERM $!; wait $!
 [4]
-$ ! grep touched full.log
+$ ! grep touched full.log exec.log blob.log
 # Every signal reaches the command, not the first again.
 $ vfiomigctl hold 0000:01:00.0 --exec sh -c 'trap "echo int" INT; trap "exit 9" TERM; echo up; while :; do sleep 0.05; done' >sh.out 2>&1 &
 $ await sh.out up; kill -INT $!; await sh.out int; kill -TERM $!; wait $!

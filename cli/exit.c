@@ -73,9 +73,11 @@ int cli_exit_code(enum cli_stage stage, const struct vfm_error *error, const str
 		return CLI_ATTENTION;
 	if (error->code == EBADMSG)
 		return CLI_DAMAGED;
-	/* a load is given up by a reset: that is the safe state of a destination */
+	/* a load is given up by a reset: that is the safe state of a destination, so the cause is what is told */
 	if (error->code == ECANCELED && signal)
 		return CLI_SIGNAL + signal;
+	if (was_reset && error->flags & VFM_ERROR_PEER)
+		return CLI_PEER;
 	if (was_reset || was_moved(result))
 		return CLI_ATTENTION;
 	if (is_unsupported(error->code))

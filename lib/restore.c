@@ -41,12 +41,24 @@ struct restore {
 
 /* reading */
 
+/* Where somebody could answer, what is cut short is the connection: the stream itself is at its source, whole. */
+static int source_hung_up(struct restore *s, const char *why)
+{
+	int r = vfmi_transfer_peer(&s->t, -EPIPE, "read", "the source hung up: %s", why);
+
+	if (!s->t.left_running_ns)
+		s->t.error.flags |= VFM_ERROR_RETRYABLE;
+	return r;
+}
+
 static int stream_fail(struct restore *s, int r)
 {
 	const char *why = vfmi_stream_reader_why(s->reader);
 
 	if (r == -ENODATA)
 		r = -EBADMSG;
+	if (r == -EBADMSG && s->io.write && vfmi_stream_reader_is_cut(s->reader))
+		return source_hung_up(s, why);
 	if (r == -EBADMSG || r == -EPROTONOSUPPORT)
 		return VFMI_FAIL(s->t.ctx, &s->t.error, -r, NULL, "read", "%s", why);
 	return vfmi_transfer_peer(&s->t, r, "read", "%s", *why ? why : vfmi_errno_text(-r));
@@ -217,14 +229,14 @@ static int check_map(struct restore *s)
 	uint64_t taken = 0;
 
 	if (opts->map_length != s->order.devices)
-		return vfmi_transfer_refuse(&s->t, EINVAL, "the map has %zu entries, the stream %u devices",
-					    opts->map_length, s->order.devices);
+		return VFMI_FAIL(s->t.ctx, &s->t.error, EINVAL, NULL, "match",
+				 "the map has %zu entries, the stream %u devices", opts->map_length, s->order.devices);
 	for (uint32_t i = 0; i < s->order.devices; i++) {
 		uint32_t to = opts->map[i];
 
 		if (to >= s->target.count || (taken & (1ull << to)))
-			return vfmi_transfer_refuse(&s->t, EINVAL, "entry %u of the map is %s", i,
-						    to >= s->target.count ? "no device" : "a device that is taken");
+			return VFMI_FAIL(s->t.ctx, &s->t.error, EINVAL, NULL, "match", "entry %u of the map is %s", i,
+					 to >= s->target.count ? "no device" : "a device that is taken");
 		taken |= 1ull << to;
 		s->map[i] = to;
 	}
@@ -248,11 +260,11 @@ static int find_map(struct restore *s)
 				fits.fit[i] |= 1ull << k;
 	r = vfmi_assign(&fits, s->map, &left_over);
 	if (r == -ENOENT)
-		return vfmi_transfer_refuse(&s->t, EREMOTEIO, "no device is left that could take %s of the stream",
-					    s->identities[left_over].name);
+		return VFMI_FAIL(s->t.ctx, &s->t.error, EREMOTEIO, NULL, "match",
+				 "no device is left that could take %s of the stream", s->identities[left_over].name);
 	if (r < 0)
-		return vfmi_transfer_refuse(&s->t, EINVAL,
-					    "which device takes which state is not clear: a map must say so");
+		return VFMI_FAIL(s->t.ctx, &s->t.error, EINVAL, NULL, "match",
+				 "which device takes which state is not clear: a map must say so");
 	return 0;
 }
 

@@ -161,6 +161,8 @@ int vfmi_stream_read_payload(struct vfmi_stream_reader *reader, void *buf, size_
  */
 int vfmi_stream_reader_refuse(struct vfmi_stream_reader *reader, int code, const char *cause);
 const char *vfmi_stream_reader_why(const struct vfmi_stream_reader *reader);
+/* Whether the newest failure is that the channel ended, not what came out of it. */
+bool vfmi_stream_reader_is_cut(const struct vfmi_stream_reader *reader);
 uint64_t vfmi_stream_reader_bytes(const struct vfmi_stream_reader *reader);
 uint64_t vfmi_stream_reader_frames(const struct vfmi_stream_reader *reader);
 uint64_t vfmi_stream_reader_skipped(const struct vfmi_stream_reader *reader);

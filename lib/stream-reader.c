@@ -25,6 +25,7 @@ struct vfmi_stream_reader {
 	bool started; /* the stream header was read */
 	bool pending; /* a payload is next */
 	bool ended;   /* END was read */
+	bool cut;     /* the channel has ended */
 	uint8_t end[VFMI_DIGEST];
 	char why[192];
 };
@@ -32,7 +33,7 @@ struct vfmi_stream_reader {
 int vfmi_stream_reader_new(const struct vfm_io *io, struct vfmi_stream_reader **ret)
 {
 	struct vfm_io channel;
-	int r = vfmi_sized_in(&channel, sizeof(channel), io, sizeof(channel));
+	int r = vfmi_io_in(&channel, io);
 
 	if (r < 0)
 		return r;
@@ -106,6 +107,7 @@ static int pull(struct vfmi_stream_reader *reader, void *buf, size_t length)
 
 		if (n < 0)
 			return refuse(reader, channel_error(n), vfmi_errno_text(-channel_error(n)));
+		reader->cut = n == 0;
 		if (n == 0)
 			return refuse(reader, have ? -EBADMSG : -ENODATA, "the channel ends here");
 		if ((uint64_t)n > length - have)
@@ -302,6 +304,11 @@ int vfmi_stream_read(struct vfmi_stream_reader *reader, struct vfmi_frame *ret_f
 const char *vfmi_stream_reader_why(const struct vfmi_stream_reader *reader)
 {
 	return reader->why;
+}
+
+bool vfmi_stream_reader_is_cut(const struct vfmi_stream_reader *reader)
+{
+	return reader->cut;
 }
 
 uint64_t vfmi_stream_reader_bytes(const struct vfmi_stream_reader *reader)

@@ -126,8 +126,11 @@ VFM_API VFM_MUST_CHECK int vfm_save(struct vfm_device *const *devs, size_t count
  * verdict, the state here may be the only one: nothing is reset any more unless the source says that it keeps its own.
  * result.commit tells: DOUBT, the source's decision is not known and the devices stay in STOP; DONE, the source gave up
  * but a device did not start.
- * Return: 0, -EBADMSG, -EPROTONOSUPPORT, -EREMOTEIO (the match table refuses), -EINVAL (map), -ECANCELED,
- * -EINPROGRESS (as for vfm_save()), or as for sessions. Since: 0.1
+ * A stream that is cut short is damaged; on a channel that can be written too it is the source that hung up, and
+ * VFM_ERROR_RETRYABLE says that no device had been touched.
+ * Return: 0, -EBADMSG, -EPROTONOSUPPORT, -EREMOTEIO (the match table refuses), -EINVAL (map), -EPIPE (the source hung
+ * up) and other channel errnos (VFM_ERROR_PEER), -ECANCELED, -EINPROGRESS (as for vfm_save()), or as for sessions.
+ * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_restore(struct vfm_device *const *devs, size_t count, const struct vfm_io *io,
 				       const struct vfm_transfer_opts *opts, struct vfm_transfer_result *ret_result,
@@ -156,8 +159,12 @@ VFM_API VFM_MUST_CHECK int vfm_device_config_capture(struct vfm_device *dev, voi
  * vfm_device_config_apply() - put a captured record onto a device in STOP
  *
  * Writes configuration, arms every interrupt vector of the record that is not armed yet with eventfds of its own
- * (vfm_device_irq_eventfd()), sets bus master last; INTx is unmasked after that. Every field is checked.
- * Return: 0, -EBADMSG (not a record), -EINVAL (does not fit this device). Since: 0.1
+ * (vfm_device_irq_eventfd()), sets bus master last; INTx is unmasked after that. Every field is checked. No other
+ * thread may write the configuration space of the device meanwhile: what it writes may be overwritten or taken for a
+ * failure.
+ *
+ * Return: 0, -EBADMSG (not a record), -EPROTONOSUPPORT (of a version not known), -EINVAL (does not fit this device).
+ * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_config_apply(struct vfm_device *dev, const void *record, size_t length,
 						   struct vfm_error *ret_error);

@@ -41,9 +41,13 @@ struct vfm_endpoint_opts {
  * vfm_endpoint_address(). Sockets are two-way, everything else is one-way unless DUPLEX. The peer of a listening unix
  * socket, and of an abstract one in either role, must be of the same user or root.
  *
+ * A listening endpoint to read from takes the first peer that sends something: connections that end before their first
+ * byte are forgotten, and while one is silent others may come, eight at a time. So whoever reads must not speak first.
+ *
  * Only regular or absent files are replaced: written as an O_EXCL temporary (0600) in the same directory, which takes
- * the name at commit; a file that appeared meanwhile is left alone unless FORCE. Other kinds of file are opened in
- * place (block devices to write to: with FORCE only), symbolic links to regular files are not written through.
+ * the name at commit; the directory must be readable, or it could not be synced then. A file that appeared meanwhile is
+ * left alone unless FORCE. Other kinds of file are opened in place (block devices to write to: with FORCE only),
+ * symbolic links to regular files are not written through.
  *
  * Every wait heeds the cancel token and the timeout; only name resolution blocks past them. Writing to a pipe that has
  * no reader raises SIGPIPE as write(2) does: ignore the signal or block it on the thread that writes (vfm_save()'s
@@ -67,6 +71,7 @@ VFM_API const char *vfm_endpoint_address(const struct vfm_endpoint *endpoint);
 /**
  * vfm_endpoint_accept() - wait for the peer of an endpoint that was bound in the background; does nothing on others
  *
+ * The peer is there once it has sent something, if the endpoint is to be read; timeout_ms counts to that.
  * First use does the same, but can report no more than an errno. Blocking: yes, until timeout or cancel.
  * Return: 0, -ETIMEDOUT, -ECANCELED, or errno. Since: 0.1
  */

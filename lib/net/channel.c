@@ -29,26 +29,39 @@ static int poll_time(struct vfm_endpoint *ep, uint64_t limit_ns)
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
-int vfmi_endpoint_wait_until(struct vfm_endpoint *ep, int fd, short events, uint64_t limit_ns)
+static bool any_came(const struct pollfd *fds, nfds_t count)
 {
-	struct pollfd fds[2] = { { .fd = fd, .events = events },
-				 { .fd = vfm_cancel_fd(ep->cancel), .events = POLLIN } };
+	for (nfds_t i = 0; i < count; i++) {
+		if (fds[i].revents)
+			return true;
+	}
+	return false;
+}
 
+int vfmi_endpoint_poll_until(struct vfm_endpoint *ep, struct pollfd *fds, nfds_t count, uint64_t limit_ns)
+{
+	fds[count] = (struct pollfd){ .fd = vfm_cancel_fd(ep->cancel), .events = POLLIN };
 	for (;;) {
 		int timeout = poll_time(ep, limit_ns);
-		int r = ep->sys->ops->poll(ep->sys, fds, VFMI_ARRAY_SIZE(fds), timeout);
+		int r = ep->sys->ops->poll(ep->sys, fds, count + 1, timeout);
 
 		if (vfm_cancel_is_set(ep->cancel))
 			return -ECANCELED;
 		if (r < 0 && r != -EINTR)
 			return r;
-		if (r > 0 && (fds[0].revents & POLLNVAL))
-			return -EBADF;
-		if (r > 0 && fds[0].revents)
+		if (r > 0 && any_came(fds, count))
 			return 0;
 		if (r == 0 && timeout < INT_MAX)
 			return -ETIMEDOUT;
 	}
+}
+
+int vfmi_endpoint_wait_until(struct vfm_endpoint *ep, int fd, short events, uint64_t limit_ns)
+{
+	struct pollfd fds[2] = { { .fd = fd, .events = events } };
+	int r = vfmi_endpoint_poll_until(ep, fds, 1, limit_ns);
+
+	return r == 0 && (fds[0].revents & POLLNVAL) ? -EBADF : r;
 }
 
 static int wait_for(struct vfm_endpoint *ep, int fd, short events)

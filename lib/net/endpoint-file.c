@@ -93,12 +93,26 @@ static int try_temporary(struct vfm_endpoint *ep)
 	return fd;
 }
 
-static int open_temporary(struct vfm_endpoint *ep, struct vfm_error *err)
+/* Syncing it is the last step of all; that it cannot be is found out before the first. */
+static int open_directory(struct vfm_endpoint *ep, struct vfm_error *err)
 {
 	int r = set_directory(ep);
 
 	if (r == 0)
-		r = -EEXIST;
+		r = ep->sys->ops->open(ep->sys, ep->directory, O_RDONLY | O_DIRECTORY, 0);
+	if (r < 0)
+		return vfmi_endpoint_fail_errno(ep, err, r, "its directory cannot be opened");
+	ep->directory_fd = r;
+	return 0;
+}
+
+static int open_temporary(struct vfm_endpoint *ep, struct vfm_error *err)
+{
+	int r = open_directory(ep, err);
+
+	if (r < 0)
+		return r;
+	r = -EEXIST;
 	for (int i = 0; i < TEMPORARY_TRIES && r == -EEXIST; i++)
 		r = try_temporary(ep);
 	if (r < 0)
@@ -215,15 +229,9 @@ static int take_name(struct vfm_endpoint *ep)
 
 static int sync_directory(struct vfm_endpoint *ep)
 {
-	struct vfmi_channel dir = { .kind = VFMI_CHANNEL_PLAIN };
-	int r;
+	const struct vfmi_channel dir = { .fd = ep->directory_fd, .kind = VFMI_CHANNEL_PLAIN };
 
-	dir.fd = ep->sys->ops->open(ep->sys, ep->directory, O_RDONLY | O_DIRECTORY, 0);
-	if (dir.fd < 0)
-		return dir.fd;
-	r = vfmi_channel_sync(ep, &dir);
-	vfmi_channel_close(ep, &dir);
-	return r;
+	return vfmi_channel_sync(ep, &dir);
 }
 
 static int commit_temporary(struct vfm_endpoint *ep, struct vfm_error *err)
@@ -258,6 +266,8 @@ static void close_file(struct vfm_endpoint *ep)
 {
 	if (ep->temporary)
 		ep->sys->ops->unlink(ep->sys, ep->temporary);
+	if (ep->directory_fd >= 0)
+		ep->sys->ops->close(ep->sys, ep->directory_fd);
 }
 
 const struct vfmi_endpoint_kind vfmi_endpoint_file = {

@@ -146,7 +146,7 @@ static int make(struct vfm_context *ctx, const char *spec, const struct vfm_endp
 	ep->flags = opts->flags;
 	ep->timeout_ms = opts->timeout_ms;
 	ep->cancel = opts->cancel;
-	ep->in.fd = ep->out.fd = ep->listen_fd = -1;
+	ep->in.fd = ep->out.fd = ep->listen_fd = ep->directory_fd = -1;
 	pthread_mutex_init(&ep->accept_lock, NULL);
 	*ret_ep = ep;
 	return 0;

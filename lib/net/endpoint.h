@@ -43,6 +43,7 @@ struct vfm_endpoint {
 	/* files: what commit turns into the target */
 	char *temporary;
 	char *directory;
+	int directory_fd; /* synced after the rename */
 
 	/* sockets: who waits for the peer, and under which lock it is taken at first use */
 	pthread_mutex_t accept_lock;
@@ -79,6 +80,9 @@ int vfmi_endpoint_fail_errno(struct vfm_endpoint *ep, struct vfm_error *err, int
 
 /* Wait for @events on @fd. Return: 0, -ECANCELED, -ETIMEDOUT, or errno. @limit_ns: absolute, UINT64_MAX for none. */
 int vfmi_endpoint_wait_until(struct vfm_endpoint *ep, int fd, short events, uint64_t limit_ns);
+
+/* The same for one or more of @fds, which has room for one more than its @count: the cancel token's. */
+int vfmi_endpoint_poll_until(struct vfm_endpoint *ep, struct pollfd *fds, nfds_t count, uint64_t limit_ns);
 
 /* Absolute time at which a wait that starts now gives up. */
 uint64_t vfmi_endpoint_limit(struct vfm_endpoint *ep);

@@ -9,18 +9,6 @@
 #define BACKLOG 1
 #define CONNECT_RETRY_NS 20000000u
 
-/* Both directions get a descriptor of their own: each may be closed without the other noticing. */
-static int set_channels(struct vfm_endpoint *ep, int fd)
-{
-	int second = ep->sys->ops->dup(ep->sys, fd);
-
-	if (second < 0)
-		return second;
-	ep->in = (struct vfmi_channel){ .fd = fd, .kind = VFMI_CHANNEL_SOCKET };
-	ep->out = (struct vfmi_channel){ .fd = second, .kind = VFMI_CHANNEL_SOCKET };
-	return 0;
-}
-
 /* Frames that wait for an answer must not wait for more data; a peer's host that died must be noticed. */
 static void tune(struct vfm_endpoint *ep, int fd, sa_family_t family)
 {
@@ -31,6 +19,21 @@ static void tune(struct vfm_endpoint *ep, int fd, sa_family_t family)
 	/* either failing costs time, not correctness */
 	ep->sys->ops->setsockopt(ep->sys, fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ep->sys->ops->setsockopt(ep->sys, fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+}
+
+/* Both directions get a descriptor of their own: each may be closed without the other noticing. */
+int vfmi_socket_take(struct vfm_endpoint *ep, int fd, sa_family_t family)
+{
+	int second = ep->sys->ops->dup(ep->sys, fd);
+
+	if (second < 0) {
+		ep->sys->ops->close(ep->sys, fd);
+		return second;
+	}
+	tune(ep, fd, family);
+	ep->in = (struct vfmi_channel){ .fd = fd, .kind = VFMI_CHANNEL_SOCKET };
+	ep->out = (struct vfmi_channel){ .fd = second, .kind = VFMI_CHANNEL_SOCKET };
+	return 0;
 }
 
 static int connect_result(struct vfm_endpoint *ep, int fd, uint64_t limit)
@@ -74,12 +77,9 @@ int vfmi_socket_connect(struct vfm_endpoint *ep, const struct vfmi_address *addr
 	if (fd < 0)
 		return fd;
 	r = connect_within(ep, fd, addr, vfmi_endpoint_limit(ep));
-	if (r == 0) {
-		tune(ep, fd, addr->storage.ss_family);
-		r = set_channels(ep, fd);
-	}
-	if (r < 0)
-		ep->sys->ops->close(ep->sys, fd);
+	if (r == 0)
+		return vfmi_socket_take(ep, fd, addr->storage.ss_family);
+	ep->sys->ops->close(ep->sys, fd);
 	return r;
 }
 
@@ -103,60 +103,6 @@ int vfmi_socket_listen(struct vfm_endpoint *ep, const struct vfmi_address *addr)
 	}
 	ep->listen_fd = fd;
 	return 0;
-}
-
-/* One peer that stays. Those that went away again or were turned away do not end the wait. */
-static int accept_one(struct vfm_endpoint *ep, vfmi_peer_fn *check)
-{
-	const uint64_t limit = vfmi_endpoint_limit(ep);
-
-	for (;;) {
-		struct sockaddr_storage peer = { 0 };
-		socklen_t length = sizeof(peer);
-		int fd, r = vfmi_endpoint_wait_until(ep, ep->listen_fd, POLLIN, limit);
-
-		if (r < 0)
-			return r;
-		fd = ep->sys->ops->accept(ep->sys, ep->listen_fd, (struct sockaddr *)&peer, &length);
-		if (fd == -EAGAIN || fd == -EINTR || fd == -ECONNABORTED)
-			continue;
-		if (fd < 0)
-			return fd;
-		if (!check || check(ep, fd) == 0) {
-			tune(ep, fd, peer.ss_family);
-			return fd;
-		}
-		ep->sys->ops->close(ep->sys, fd);
-	}
-}
-
-static int accept_locked(struct vfm_endpoint *ep, vfmi_peer_fn *check)
-{
-	int fd, r;
-
-	if (ep->in.fd >= 0)
-		return 0;
-	if (ep->listen_fd < 0)
-		return -ENOTCONN;
-	fd = accept_one(ep, check);
-	if (fd < 0)
-		return fd;
-	r = set_channels(ep, fd);
-	if (r < 0)
-		ep->sys->ops->close(ep->sys, fd);
-	else
-		vfmi_socket_close_listener(ep);
-	return r;
-}
-
-int vfmi_socket_accept(struct vfm_endpoint *ep, vfmi_peer_fn *check, struct vfm_error *err)
-{
-	int r;
-
-	pthread_mutex_lock(&ep->accept_lock);
-	r = accept_locked(ep, check);
-	pthread_mutex_unlock(&ep->accept_lock);
-	return r < 0 ? vfmi_endpoint_fail_errno(ep, err, r, "nobody came") : 0;
 }
 
 int vfmi_socket_commit(struct vfm_endpoint *ep, struct vfm_error *err)

@@ -309,6 +309,31 @@ START_TEST(file_is_on_disk_before_it_has_its_name)
 }
 END_TEST
 
+static int unreadable_directory_open(struct vfmi_sys *sys, const char *path, int flags, mode_t mode)
+{
+	return flags & O_DIRECTORY ? -EACCES : vfmi_sys_libc.ops->open(sys, path, flags, mode);
+}
+
+/* What would fail last of all, when the file has its name already, fails first. */
+START_TEST(directory_that_cannot_be_synced_is_found_early)
+{
+	static struct vfmi_sys_ops ops;
+	static struct vfmi_sys sys = { .ops = &ops };
+	struct vfm_endpoint *ep;
+
+	ops = *vfmi_sys_libc.ops;
+	ops.open = unreadable_directory_open;
+	vfm_context_free(ctx);
+	ck_assert_int_eq(vfmi_context_new_on(&sys, &ctx), 0);
+	ck_assert_int_eq(open_flags("state", VFM_ENDPOINT_WRITE, &ep), -EACCES);
+	ck_assert(error.flags & VFM_ERROR_PEER);
+	ck_assert_ptr_nonnull(strstr(error.message, "directory"));
+	ck_assert_int_eq(count_names(), 0);
+	ck_assert_int_eq(open_flags("/dev/null", VFM_ENDPOINT_WRITE, &ep), 0);
+	vfm_endpoint_close(ep);
+}
+END_TEST
+
 START_TEST(symlinks_are_not_replaced)
 {
 	struct vfm_endpoint *ep;
@@ -698,6 +723,7 @@ int main(void)
 	tcase_add_test(tests, existing_file_needs_force);
 	tcase_add_test(tests, file_that_appears_meanwhile_is_kept);
 	tcase_add_test(tests, file_is_on_disk_before_it_has_its_name);
+	tcase_add_test(tests, directory_that_cannot_be_synced_is_found_early);
 	tcase_add_test(tests, symlinks_are_not_replaced);
 	tcase_add_test(tests, file_reads_to_its_end);
 	tcase_add_test(tests, descriptor_directions_are_checked);

@@ -189,6 +189,73 @@ START_TEST(handover_cut_at_every_byte)
 }
 END_TEST
 
+/* The context keeps the error that the call returns: in doubt, whatever broke the channel. */
+static void check_last_error(void)
+{
+	VFM_OPTS(vfm_error, last);
+
+	ck_assert_int_eq(vfm_context_last_error(m.ctx, &last), 0);
+	ck_assert_int_eq(last.code, EINPROGRESS);
+	ck_assert_ptr_nonnull(strstr(last.message, "is not known"));
+}
+
+START_TEST(doubt_of_the_source_is_the_last_error)
+{
+	uint64_t replies = UINT64_MAX;
+
+	for (int i = 0; i < 2; i++) {
+		struct destination d = { .slot = 3 };
+		struct duplex duplex;
+		int r;
+
+		/* First the whole handover, then one without the last byte of its last reply. */
+		duplex_init(&duplex);
+		duplex.queues[1].cut = i ? replies - 1 : UINT64_MAX;
+		r = hand_over(2, &d, &duplex);
+		replies = duplex.queues[1].written;
+		duplex_destroy(&duplex);
+		ck_assert_int_eq(r, i ? -EINPROGRESS : 0);
+		ck_assert_int_eq(d.r, 0);
+		if (i)
+			break;
+		machine_move(&m, 2, VFM_STATE_RUNNING);
+		ck_assert_int_eq(vfm_device_reset(m.dev[3], NULL), 0);
+	}
+	ck_assert_int_eq(error.code, EINPROGRESS);
+	check_last_error();
+}
+END_TEST
+
+static int swallow(void *user, const void *buf, size_t length)
+{
+	(void)user, (void)buf, (void)length;
+	return 0;
+}
+
+START_TEST(doubt_of_the_destination_is_the_last_error)
+{
+	VFM_OPTS(vfm_transfer_opts, opts);
+	struct destination d = { .slot = 3 };
+	struct duplex duplex;
+	struct vfm_io io;
+
+	duplex_init(&duplex);
+	ck_assert_int_eq(hand_over(2, &d, &duplex), 0);
+	/* What the source wrote, without its last frame: GIVEN_UP. */
+	ck_assert_int_eq(memory_write(&memory, duplex.queues[0].data, duplex.queues[0].written - 40), 0);
+	duplex_destroy(&duplex);
+	ck_assert_int_eq(vfm_device_reset(m.dev[3], NULL), 0);
+	io = memory_reader(&memory);
+	io.write = swallow;
+	opts.then_state = VFM_STATE_RUNNING;
+	ck_assert_int_eq(vfm_restore(&m.dev[3], 1, &io, &opts, &result, &error), -EINPROGRESS);
+	ck_assert_uint_eq(result.commit, VFM_COMMIT_DOUBT);
+	ck_assert_uint_eq(machine_state(&m, 3), VFM_STATE_STOP);
+	ck_assert_int_eq(error.code, EINPROGRESS);
+	check_last_error();
+}
+END_TEST
+
 START_TEST(handover_takes_no_other_end)
 {
 	VFM_OPTS(vfm_transfer_opts, opts);
@@ -249,6 +316,8 @@ static void add_duplex(Suite *suite)
 	tcase_add_test(tc, handover_kept);
 	tcase_add_loop_test(tc, dropping_is_tried_twice, 1, 3);
 	tcase_add_loop_test(tc, handover_cut_at_every_byte, 0, 2);
+	tcase_add_test(tc, doubt_of_the_source_is_the_last_error);
+	tcase_add_test(tc, doubt_of_the_destination_is_the_last_error);
 	tcase_add_test(tc, handover_takes_no_other_end);
 	tcase_add_loop_test(tc, copy_moves_the_state, 0, 2);
 	tcase_add_test(tc, copy_tells_what_the_target_says);

@@ -42,12 +42,13 @@ $ kill -TERM $save $restore; wait $save; echo $?; wait $restore
 $ json devices.0.state <save.json; json devices.0.state <restore.json
 "STOP"
 "STOP"
-# ACCEPT (33) never arrives: nothing has stopped; the destination finds a stream cut short, and is reset.
+# ACCEPT (33) never arrives: nothing has stopped; the destination has lost its peer, and is reset.
 $ vfiomigctl -q state scm:a.sock RUNNING >state.out; between 33; wait $save; echo $?; wait $restore
 8
-[6]
-$ json transfer.downtime_ns devices.0.state <save.json; json error.was_reset devices.0.state <restore.json
+[8]
+$ json transfer.downtime_ns devices.0.state <save.json; json error.was_reset error.retryable devices.0.state <restore.json
 0
 "RUNNING"
 true
+false
 "RUNNING"

@@ -65,3 +65,48 @@ $ vfiomigctl -q save scm:a.sock --to - --duplex >there <back --json-file=save.js
 "done"
 $ wait $!; cat restore.code restore.err
 0
+# A peer that hangs up is no damaged stream: with nothing received, and in the middle, where the device was touched.
+$ cat >peer.py <<'EOF'
+> import socket, sys, time
+> path, what, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+> peer = socket.socket(socket.AF_UNIX)
+> if what == "answer":
+>     peer.bind(path)
+>     peer.listen(1)
+>     print("ready", flush=True)
+>     peer = peer.accept()[0]
+> else:
+>     peer.connect(path)
+> if count:
+>     peer.sendall(open("state.vfm", "rb").read(count))
+> print("sent", flush=True)
+> time.sleep(60 if what == "stay" else 0)
+> EOF
+$ vfiomigctl -q state scm:a.sock RUNNING >/dev/null; vfiomigctl -q save scm:a.sock --to state.vfm; vfm-contents 0000:02:00.0 7 write "found"
+$ python3 peer.py mute.sock answer 0 >mute.out & await mute.out ready
+$ vfiomigctl restore scm:b.sock --from unix:mute.sock --connect --json 2>/dev/null >mute.json; json exit_code error.code error.errno_name error.retryable error.was_reset <mute.json; vfm-contents 0000:02:00.0 7 read 5
+8
+"peer"
+"EPIPE"
+true
+false
+found
+$ vfiomigctl restore scm:b.sock --from unix:x.sock --json >cut.json 2>cut.err & await cut.err listening; python3 peer.py x.sock go $(($(stat -c %s state.vfm) - 100)) >/dev/null; wait $!
+[8]
+$ json error.code error.errno_name error.retryable error.was_reset devices.0.state <cut.json; vfm-contents 0000:02:00.0 7 read 5
+"peer"
+"EPIPE"
+false
+true
+"RUNNING"
+.....
+$ head -c -100 state.vfm | vfiomigctl -q restore scm:b.sock --from - 2>/dev/null >/dev/null
+[6]
+# Who only looks whether somebody listens ends no wait, and who says nothing keeps nobody from being heard.
+$ vfiomigctl -v restore scm:b.sock --from unix:x.sock >stray.out 2>stray.err & restore=$!; await stray.err listening
+$ python3 peer.py x.sock go 0; await stray.err "ended before it said anything"
+sent
+$ python3 peer.py x.sock stay 0 >stay.out & stay=$!; await stay.out sent
+$ vfiomigctl -q save scm:a.sock --to unix:x.sock; wait $restore
+$ kill $stay; grep Restored stray.out
+Restored 64.* (glob)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The borrower's side of lending: fetches devices from a holder, hands back what it armed. Every wait is bounded. */
+/*
+ * The borrower's side of lending: fetches devices from a holder, hands back what it armed and disarmed. Every wait is
+ * bounded.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,29 +294,37 @@ static int fetch(struct vfm_borrow *borrow, struct vfm_error *err)
 struct give_back {
 	struct vfm_borrow *borrow;
 	uint32_t device;
-	struct vfmi_lend_message msg;
+	struct vfmi_lend_message armed;
+	struct vfmi_lend_message disarmed;
 };
 
-static int send_batch(struct give_back *give)
+static void begin_batches(struct give_back *give)
 {
-	int r = give->msg.fd_count ? say(give->borrow, &give->msg) : 0;
+	vfmi_lend_begin_vectors(&give->armed, VFMI_LEND_VECTORS, give->device);
+	vfmi_lend_begin_vectors(&give->disarmed, VFMI_LEND_DISARMED, give->device);
+}
 
-	vfmi_lend_begin_vectors(&give->msg, give->device);
+static int send_batches(struct give_back *give)
+{
+	int r = vfmi_lend_vector_count(&give->disarmed) ? say(give->borrow, &give->disarmed) : 0;
+
+	if (r == 0 && vfmi_lend_vector_count(&give->armed))
+		r = say(give->borrow, &give->armed);
+	begin_batches(give);
 	return r;
 }
 
-static int give_vector(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+static int give_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
 {
 	struct give_back *give = user;
+	struct vfmi_lend_message *msg = eventfd < 0 ? &give->disarmed : &give->armed;
 	struct vfmi_lend_vector pair = { index, vector };
 	int r;
 
-	if (lent)
+	if (vfmi_lend_add_vector(msg, &pair, eventfd) == 0)
 		return 0;
-	if (vfmi_lend_add_vector(&give->msg, &pair, eventfd) == 0)
-		return 0;
-	r = send_batch(give);
-	return r < 0 ? r : vfmi_lend_add_vector(&give->msg, &pair, eventfd);
+	r = send_batches(give);
+	return r < 0 ? r : vfmi_lend_add_vector(msg, &pair, eventfd);
 }
 
 static int give_back_device(struct vfm_borrow *borrow, size_t index)
@@ -321,9 +332,9 @@ static int give_back_device(struct vfm_borrow *borrow, size_t index)
 	struct give_back give = { .borrow = borrow, .device = (uint32_t)index };
 	int r;
 
-	vfmi_lend_begin_vectors(&give.msg, give.device);
-	r = vfmi_device_irq_each(borrow->devices[index], give_vector, &give);
-	return r < 0 ? r : send_batch(&give);
+	begin_batches(&give);
+	r = vfmi_device_irq_each_news(borrow->devices[index], give_vector, &give);
+	return r < 0 ? r : send_batches(&give);
 }
 
 static void close_devices(struct vfm_borrow *borrow)

@@ -76,9 +76,8 @@ int vfmi_description_add_vector(struct vfmi_description *desc, struct vfmi_vecto
 	return 0;
 }
 
-static int add_armed(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+static int add_armed(void *user, uint32_t index, uint32_t vector, int eventfd)
 {
-	(void)lent;
 	return vfmi_description_add_vector(user, (struct vfmi_vector){ index, vector, eventfd });
 }
 

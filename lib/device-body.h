@@ -12,10 +12,16 @@
 #define VFMI_MAX_VECTORS 2048u /* of one index; MSI-X of PCI ends there */
 #define VFMI_REMEMBERED_REGIONS 16u
 
-/* Eventfds of one interrupt index, ours (duplicated); -1 where a vector has none. @lent: it came from the lender. */
+/* What a borrowed device's lender knows of a vector. */
+enum vfmi_vector_loan {
+	VFMI_LOAN_ARMED = 1,   /* it was armed when it was lent */
+	VFMI_LOAN_CHANGED = 2, /* armed or disarmed since */
+};
+
+/* Eventfds of one interrupt index, ours (duplicated); -1 where a vector has none. @loan: enum vfmi_vector_loan. */
 struct vfmi_vectors {
 	int *fds;
-	bool *lent;
+	uint8_t *loan;
 	uint32_t room;
 };
 
@@ -47,7 +53,8 @@ struct vfm_device {
 	uint32_t flags;
 	struct vfmi_region_facts regions[VFMI_REMEMBERED_REGIONS];
 
-	/* Interrupt tables and read-modify-write of registers; held over the kernel calls that belong to them. */
+	/* Held over the kernel calls that belong to them: writes to configuration space, and the interrupt tables. */
+	pthread_mutex_t config_lock;
 	pthread_mutex_t io_lock;
 	struct vfmi_vectors irqs[VFMI_MAX_IRQ_INDEXES];
 };

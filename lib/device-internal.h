@@ -25,15 +25,19 @@ int vfmi_device_reset_now(struct vfm_device *dev, struct vfm_error *err);
 
 /* Interrupts: a vector's eventfd declared by a lender (duplicated); used by adoption and lending. */
 int vfmi_device_irq_declare(struct vfm_device *dev, uint32_t index, uint32_t vector, int eventfd);
-/* What is declared now came from a lender, and is no news to it: marked so until it is armed anew or disarmed. */
+/* What is declared now came from a lender; only what is armed or disarmed from now on is news to it. */
 void vfmi_device_irq_mark_lent(struct vfm_device *dev);
 /*
  * A vector's eventfd declared by a borrower, who is not believed: -EPROTO for a vector the device does not have. Of
  * INTX, MSI and MSI-X a PCI device has one enabled at a time: what was known of the others is forgotten.
  */
 int vfmi_device_irq_hand_back(struct vfm_device *dev, uint32_t index, uint32_t vector, int eventfd);
-/* Walk the vectors that have an eventfd; non-zero stops and is returned. */
-typedef int vfmi_irq_fn(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent);
+/* A vector that a borrower says it has disarmed; the same rule. */
+int vfmi_device_irq_hand_back_disarmed(struct vfm_device *dev, uint32_t index, uint32_t vector);
+/* Walk the vectors that have an eventfd, or what is news to the lender (-1: disarmed); non-zero stops and is returned.
+ */
+typedef int vfmi_irq_fn(void *user, uint32_t index, uint32_t vector, int eventfd);
 int vfmi_device_irq_each(const struct vfm_device *dev, vfmi_irq_fn *fn, void *user);
+int vfmi_device_irq_each_news(const struct vfm_device *dev, vfmi_irq_fn *fn, void *user);
 
 #endif

@@ -37,7 +37,7 @@ static uint32_t vectors_armed(const struct vfmi_vectors *vectors)
 static int vectors_grow(struct vfmi_vectors *vectors, uint32_t room)
 {
 	int *fds;
-	bool *lent;
+	uint8_t *loan;
 
 	if (room <= vectors->room)
 		return 0;
@@ -45,13 +45,13 @@ static int vectors_grow(struct vfmi_vectors *vectors, uint32_t room)
 	if (!fds)
 		return -ENOMEM;
 	vectors->fds = fds;
-	lent = realloc(vectors->lent, room * sizeof(*lent));
-	if (!lent)
+	loan = realloc(vectors->loan, room * sizeof(*loan));
+	if (!loan)
 		return -ENOMEM;
-	vectors->lent = lent;
+	vectors->loan = loan;
 	for (uint32_t i = vectors->room; i < room; i++) {
 		fds[i] = -1;
-		lent[i] = false;
+		loan[i] = 0;
 	}
 	vectors->room = room;
 	return 0;
@@ -60,9 +60,11 @@ static int vectors_grow(struct vfmi_vectors *vectors, uint32_t room)
 /* Takes @fd. */
 static void vectors_set(struct vfm_device *dev, struct vfmi_vectors *vectors, uint32_t vector, int fd)
 {
+	/* What was not armed and is not going to be has not changed. */
+	if (fd >= 0 || vectors->fds[vector] >= 0)
+		vectors->loan[vector] |= VFMI_LOAN_CHANGED;
 	close_fd(dev, vectors->fds[vector]);
 	vectors->fds[vector] = fd;
-	vectors->lent[vector] = false;
 }
 
 static void vectors_clear(struct vfm_device *dev, struct vfmi_vectors *vectors)
@@ -76,7 +78,7 @@ void vfmi_device_irq_clear(struct vfm_device *dev)
 	for (uint32_t i = 0; i < VFMI_MAX_IRQ_INDEXES; i++) {
 		vectors_clear(dev, &dev->irqs[i]);
 		free(dev->irqs[i].fds);
-		free(dev->irqs[i].lent);
+		free(dev->irqs[i].loan);
 		dev->irqs[i] = (struct vfmi_vectors){ 0 };
 	}
 }
@@ -331,7 +333,7 @@ void vfmi_device_irq_mark_lent(struct vfm_device *dev)
 	pthread_mutex_lock(&dev->io_lock);
 	for (uint32_t i = 0; i < VFMI_MAX_IRQ_INDEXES; i++)
 		for (uint32_t v = 0; v < dev->irqs[i].room; v++)
-			dev->irqs[i].lent[v] = dev->irqs[i].fds[v] >= 0;
+			dev->irqs[i].loan[v] = dev->irqs[i].fds[v] >= 0 ? VFMI_LOAN_ARMED : 0;
 	pthread_mutex_unlock(&dev->io_lock);
 }
 
@@ -374,7 +376,34 @@ int vfmi_device_irq_hand_back(struct vfm_device *dev, uint32_t index, uint32_t v
 	return r;
 }
 
-int vfmi_device_irq_each(const struct vfm_device *dev, vfmi_irq_fn *fn, void *user)
+int vfmi_device_irq_hand_back_disarmed(struct vfm_device *dev, uint32_t index, uint32_t vector)
+{
+	int r = check_handed_back(dev, index, vector);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&dev->io_lock);
+	if (vector < dev->irqs[index].room)
+		vectors_set(dev, &dev->irqs[index], vector, -1);
+	pthread_mutex_unlock(&dev->io_lock);
+	return 0;
+}
+
+typedef bool vector_choice(const struct vfmi_vectors *vectors, uint32_t vector);
+
+static bool is_armed(const struct vfmi_vectors *vectors, uint32_t vector)
+{
+	return vectors->fds[vector] >= 0;
+}
+
+/* One that was armed and disarmed again meanwhile is as the lender knows it. */
+static bool is_news(const struct vfmi_vectors *vectors, uint32_t vector)
+{
+	return vectors->loan[vector] & VFMI_LOAN_CHANGED &&
+	       (is_armed(vectors, vector) || vectors->loan[vector] & VFMI_LOAN_ARMED);
+}
+
+static int walk(const struct vfm_device *dev, vector_choice *choice, vfmi_irq_fn *fn, void *user)
 {
 	pthread_mutex_t *lock = (pthread_mutex_t *)&dev->io_lock;
 	int r = 0;
@@ -382,8 +411,18 @@ int vfmi_device_irq_each(const struct vfm_device *dev, vfmi_irq_fn *fn, void *us
 	pthread_mutex_lock(lock);
 	for (uint32_t i = 0; r == 0 && i < VFMI_MAX_IRQ_INDEXES; i++)
 		for (uint32_t v = 0; r == 0 && v < dev->irqs[i].room; v++)
-			if (dev->irqs[i].fds[v] >= 0)
-				r = fn(user, i, v, dev->irqs[i].fds[v], dev->irqs[i].lent[v]);
+			if (choice(&dev->irqs[i], v))
+				r = fn(user, i, v, dev->irqs[i].fds[v]);
 	pthread_mutex_unlock(lock);
 	return r;
+}
+
+int vfmi_device_irq_each(const struct vfm_device *dev, vfmi_irq_fn *fn, void *user)
+{
+	return walk(dev, is_armed, fn, user);
+}
+
+int vfmi_device_irq_each_news(const struct vfm_device *dev, vfmi_irq_fn *fn, void *user)
+{
+	return walk(dev, is_news, fn, user);
 }

@@ -89,6 +89,7 @@ static int device_new(struct vfm_context *ctx, const char *name, const struct vf
 	memcpy(dev->identity.name, dev->name, sizeof(dev->name));
 	/* default mutexes cannot fail to be made */
 	(void)pthread_mutex_init(&dev->lock, NULL);
+	(void)pthread_mutex_init(&dev->config_lock, NULL);
 	(void)pthread_mutex_init(&dev->io_lock, NULL);
 	*ret_dev = dev;
 	return 0;
@@ -104,6 +105,7 @@ void vfm_device_close(struct vfm_device *dev)
 	if (dev->owns_iommu)
 		vfm_iommu_close(dev->iommu);
 	pthread_mutex_destroy(&dev->io_lock);
+	pthread_mutex_destroy(&dev->config_lock);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);
 }

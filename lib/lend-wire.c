@@ -75,15 +75,16 @@ int vfmi_lend_put_device(struct vfmi_lend_message *msg, const char *description)
 	return 0;
 }
 
-void vfmi_lend_begin_vectors(struct vfmi_lend_message *msg, uint32_t device)
+void vfmi_lend_begin_vectors(struct vfmi_lend_message *msg, uint16_t type, uint32_t device)
 {
 	vfmi_put_le32(payload_of(msg), device);
 	msg->fd_count = 0;
-	put_header(msg, VFMI_LEND_VECTORS, VECTORS_LENGTH);
+	put_header(msg, type, VECTORS_LENGTH);
 }
 
 int vfmi_lend_add_vector(struct vfmi_lend_message *msg, const struct vfmi_lend_vector *vector, int fd)
 {
+	uint16_t type = vfmi_get_le16(msg->bytes + 4);
 	size_t length = payload_length(msg);
 	uint8_t *pair = payload_of(msg) + length;
 
@@ -91,8 +92,9 @@ int vfmi_lend_add_vector(struct vfmi_lend_message *msg, const struct vfmi_lend_v
 		return -ENOSPC;
 	vfmi_put_le32(pair, vector->index);
 	vfmi_put_le32(pair + 4, vector->vector);
-	msg->fds[msg->fd_count++] = fd;
-	put_header(msg, VFMI_LEND_VECTORS, length + VECTOR_LENGTH);
+	if (type == VFMI_LEND_VECTORS)
+		msg->fds[msg->fd_count++] = fd;
+	put_header(msg, type, length + VECTOR_LENGTH);
 	return 0;
 }
 
@@ -129,6 +131,8 @@ static bool payload_is_sound(const struct vfmi_lend_message *msg, uint16_t type)
 		return length > 0 && msg->fd_count > 0 && !memchr(payload_in(msg), '\0', length);
 	case VFMI_LEND_VECTORS:
 		return msg->fd_count > 0 && length == VECTORS_LENGTH + msg->fd_count * VECTOR_LENGTH;
+	case VFMI_LEND_DISARMED:
+		return msg->fd_count == 0 && length > VECTORS_LENGTH && (length - VECTORS_LENGTH) % VECTOR_LENGTH == 0;
 	case VFMI_LEND_NEXT:
 	case VFMI_LEND_END:
 	case VFMI_LEND_RETURN:
@@ -180,6 +184,11 @@ void vfmi_lend_get_device(const struct vfmi_lend_message *msg, char description[
 uint32_t vfmi_lend_vectors_device(const struct vfmi_lend_message *msg)
 {
 	return vfmi_get_le32(payload_in(msg));
+}
+
+size_t vfmi_lend_vector_count(const struct vfmi_lend_message *msg)
+{
+	return (payload_length(msg) - VECTORS_LENGTH) / VECTOR_LENGTH;
 }
 
 void vfmi_lend_get_vector(const struct vfmi_lend_message *msg, size_t at, struct vfmi_lend_vector *ret)

@@ -13,9 +13,12 @@
  *                       NEXT
  *   END                                       from here on the devices are borrowed
  *                       VECTORS ...           eventfds armed meanwhile
+ *                       DISARMED ...          vectors disarmed meanwhile and not armed again
  *                       RETURN
  *
- * Header, little endian: 0 magic "VFML", 4 u16 type, 6 u16 zero, 8 u32 payload length, 12 u32 descriptors attached.
+ * The two of them in any order and number. Header, little endian: 0 magic "VFML", 4 u16 type, 6 u16 zero, 8 u32 payload
+ * length, 12 u32 descriptors attached. VECTORS and DISARMED: u32 device, then pairs of u32 interrupt index, u32 vector,
+ * at least one; in VECTORS one descriptor for each pair, in DISARMED none.
  */
 #ifndef VFIOMIG_LEND_WIRE_H
 #define VFIOMIG_LEND_WIRE_H
@@ -39,6 +42,7 @@ enum vfmi_lend_type {
 	VFMI_LEND_VECTORS = 5,
 	VFMI_LEND_END = 6,
 	VFMI_LEND_RETURN = 7,
+	VFMI_LEND_DISARMED = 8,
 };
 
 /* A message in memory: its bytes and the descriptors that travel with it. */
@@ -66,8 +70,8 @@ void vfmi_lend_put_plain(struct vfmi_lend_message *msg, uint16_t type); /* NEXT,
 void vfmi_lend_put_hello(struct vfmi_lend_message *msg, const struct vfmi_lend_hello *hello);
 void vfmi_lend_put_refused(struct vfmi_lend_message *msg, int code, const char *text);
 int vfmi_lend_put_device(struct vfmi_lend_message *msg, const char *description); /* 0 or -ENOSPC */
-/* A VECTORS message grows by one pair and one descriptor a call; -ENOSPC when it is full. */
-void vfmi_lend_begin_vectors(struct vfmi_lend_message *msg, uint32_t device);
+/* VECTORS or DISARMED, growing by one pair a call, in VECTORS with its descriptor; -ENOSPC when it is full. */
+void vfmi_lend_begin_vectors(struct vfmi_lend_message *msg, uint16_t type, uint32_t device);
 int vfmi_lend_add_vector(struct vfmi_lend_message *msg, const struct vfmi_lend_vector *vector, int fd);
 
 /*
@@ -79,6 +83,7 @@ void vfmi_lend_get_hello(const struct vfmi_lend_message *msg, struct vfmi_lend_h
 int vfmi_lend_get_refused(const struct vfmi_lend_message *msg, char text[VFMI_LEND_MAX_TEXT + 1]); /* errno */
 void vfmi_lend_get_device(const struct vfmi_lend_message *msg, char description[VFM_DESCRIPTION_MAX + 1]);
 uint32_t vfmi_lend_vectors_device(const struct vfmi_lend_message *msg);
+size_t vfmi_lend_vector_count(const struct vfmi_lend_message *msg); /* also of one that is being made */
 void vfmi_lend_get_vector(const struct vfmi_lend_message *msg, size_t at, struct vfmi_lend_vector *ret);
 
 #endif

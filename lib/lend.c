@@ -120,12 +120,11 @@ struct vector_batch {
 	size_t taken;
 };
 
-static int batch_vector(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+static int batch_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
 {
 	struct vector_batch *batch = user;
 	struct vfmi_lend_vector pair = { index, vector };
 
-	(void)lent;
 	if (batch->skip) {
 		batch->skip--;
 		return 0;
@@ -169,7 +168,7 @@ static int put_next(struct vfm_lender *lender, struct vfmi_lend_message *msg)
 			peer->described = true;
 			return put_device(dev, msg);
 		}
-		vfmi_lend_begin_vectors(msg, (uint32_t)peer->device);
+		vfmi_lend_begin_vectors(msg, VFMI_LEND_VECTORS, (uint32_t)peer->device);
 		(void)vfmi_device_irq_each(dev, batch_vector, &batch);
 		if (batch.taken) {
 			peer->vectors += batch.taken;
@@ -219,18 +218,23 @@ static int take_vector(struct vfm_lender *lender, struct vfm_device *dev, const 
 	return vfmi_device_irq_hand_back(dev, pair->index, pair->vector, fd);
 }
 
+/* VECTORS, or DISARMED, which brings no descriptors. */
 static int take_vectors(struct vfm_lender *lender, const struct vfmi_lend_message *msg)
 {
 	uint32_t device = vfmi_lend_vectors_device(msg);
 
 	if (device >= lender->count)
 		return -EPROTO;
-	for (size_t i = 0; i < msg->fd_count; i++) {
+	for (size_t i = 0; i < vfmi_lend_vector_count(msg); i++) {
+		struct vfm_device *dev = lender->devices[device];
 		struct vfmi_lend_vector pair;
 		int r;
 
 		vfmi_lend_get_vector(msg, i, &pair);
-		r = take_vector(lender, lender->devices[device], &pair, msg->fds[i]);
+		if (msg->fd_count)
+			r = take_vector(lender, dev, &pair, msg->fds[i]);
+		else
+			r = vfmi_device_irq_hand_back_disarmed(dev, pair.index, pair.vector);
 		if (r < 0)
 			return r;
 	}
@@ -257,7 +261,7 @@ static int hear(struct vfm_lender *lender, const struct vfmi_lend_message *msg, 
 		return greet_back(lender, msg);
 	if (type == VFMI_LEND_NEXT && phase == PEER_FETCHING)
 		return answer_next(lender, info);
-	if (type == VFMI_LEND_VECTORS && phase == PEER_BORROWS)
+	if ((type == VFMI_LEND_VECTORS || type == VFMI_LEND_DISARMED) && phase == PEER_BORROWS)
 		return take_vectors(lender, msg);
 	if (type == VFMI_LEND_RETURN && phase == PEER_BORROWS) {
 		info->event = VFM_LEND_RETURNED;

@@ -49,8 +49,9 @@ struct vfm_lend_info {
 /**
  * vfm_lender_dispatch() - serve what is pending, never blocking; one event a call
  *
- * Interrupt eventfds that a borrower armed and returned become the device's (vfm_device_irq_eventfd()). Not while
- * another thread arms interrupts of a lent device.
+ * Interrupt eventfds that a borrower armed and returned become the device's (vfm_device_irq_eventfd()), those of
+ * vectors that it disarmed are closed. Not while another thread arms interrupts of a lent device.
+ *
  * Return: 0 (ret_info->event may be VFM_LEND_NONE), or -errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_lender_dispatch(struct vfm_lender *lender, struct vfm_lend_info *ret_info,
@@ -70,7 +71,8 @@ VFM_API size_t vfm_borrow_count(const struct vfm_borrow *borrow);
 /* Device @index, adopted; borrowed until vfm_borrow_close(). NULL when out of range. */
 VFM_API struct vfm_device *vfm_borrow_device(struct vfm_borrow *borrow, size_t index);
 
-/* Say that the work is done (with eventfds armed meanwhile), close the descriptors; NULL is fine. */
+/* Say that the work is done, with eventfds armed and vectors disarmed meanwhile, close the descriptors; NULL is fine.
+ */
 VFM_API void vfm_borrow_close(struct vfm_borrow *borrow);
 
 /**

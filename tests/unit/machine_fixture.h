@@ -4,6 +4,7 @@
 #define MACHINE_FIXTURE_H
 
 #include <check.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,18 @@ static inline void machine_fault(struct machine *m, const char *op, uint32_t mod
 	};
 
 	ck_assert_int_eq(vfm_sim_set_faults(m->sim, &fault, 1), 0);
+}
+
+/* Of this process, the real ones. */
+static inline unsigned int open_descriptors(void)
+{
+	DIR *list = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	while (readdir(list))
+		count++;
+	closedir(list);
+	return count;
 }
 
 static inline int machine_main(Suite *suite)

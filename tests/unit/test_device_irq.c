@@ -214,17 +214,16 @@ START_TEST(absurd_counts_are_refused)
 }
 END_TEST
 
-static int sum_vectors(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+static int sum_vectors(void *user, uint32_t index, uint32_t vector, int eventfd)
 {
-	ck_assert(!lent);
 	ck_assert_int_ge(eventfd, 100);
 	*(uint32_t *)user += index * 1000 + vector;
 	return 0;
 }
 
-static int stop_walk(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+static int stop_walk(void *user, uint32_t index, uint32_t vector, int eventfd)
 {
-	(void)index, (void)vector, (void)eventfd, (void)lent;
+	(void)index, (void)vector, (void)eventfd;
 	return ++*(int *)user == 2 ? 17 : 0;
 }
 
@@ -249,23 +248,50 @@ START_TEST(declared_vectors_are_walked)
 }
 END_TEST
 
-static int lent_vectors(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+struct news {
+	uint32_t armed; /* a bit for each vector */
+	uint32_t disarmed;
+};
+
+static int note_news(void *user, uint32_t index, uint32_t vector, int eventfd)
 {
-	(void)index, (void)eventfd;
-	*(uint32_t *)user |= lent ? 1u << vector : 0;
+	struct news *news = user;
+
+	ck_assert_uint_eq(index, VFM_IRQ_MSI);
+	*(eventfd < 0 ? &news->disarmed : &news->armed) |= 1u << vector;
 	return 0;
 }
 
-START_TEST(arming_ends_what_came_from_the_lender)
+static void expect_news(uint32_t armed, uint32_t disarmed)
 {
-	uint32_t lent = 0;
+	struct news news = { 0 };
 
-	for (uint32_t v = 0; v < 3; v++)
+	ck_assert_int_eq(vfmi_device_irq_each_news(dev, note_news, &news), 0);
+	ck_assert_uint_eq(news.armed, armed);
+	ck_assert_uint_eq(news.disarmed, disarmed);
+}
+
+/* Vectors 0 and 1 came armed from the lender, 2 did not. */
+START_TEST(what_changes_is_news_to_the_lender)
+{
+	const int none = -1;
+
+	for (uint32_t v = 0; v < 2; v++)
 		ck_assert_int_eq(vfmi_device_irq_declare(dev, VFM_IRQ_MSI, v, three[v]), 0);
 	vfmi_device_irq_mark_lent(dev);
-	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 1, 1, three, &error), 0);
-	ck_assert_int_eq(vfmi_device_irq_each(dev, lent_vectors, &lent), 0);
-	ck_assert_uint_eq(lent, 5);
+	expect_news(0, 0);
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 1, 2, three, &error), 0);
+	expect_news(1u << 1 | 1u << 2, 0);
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, &none, &error), 0);
+	expect_news(1u << 1 | 1u << 2, 1u << 0);
+	/* Armed and disarmed again, vector 2 is what it was. */
+	ck_assert_int_eq(vfm_device_irq_disarm(dev, VFM_IRQ_MSI, &error), 0);
+	expect_news(0, 1u << 0 | 1u << 1);
+	/* Disarmed twice is disarmed, and armed in the end is armed. */
+	ck_assert_int_eq(vfm_device_irq_disarm(dev, VFM_IRQ_MSI, &error), 0);
+	expect_news(0, 1u << 0 | 1u << 1);
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, three, &error), 0);
+	expect_news(1u << 0, 1u << 1);
 }
 END_TEST
 
@@ -279,6 +305,13 @@ START_TEST(only_what_a_device_has_is_handed_back)
 	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, 64, 0, 10), -EPROTO);
 	ck_assert_int_eq(vfmi_device_irq_hand_back(dev, UINT32_MAX, 0, 10), -EPROTO);
 	ck_assert_int_eq(fake.open_fds, 2);
+	ck_assert_int_eq(vfmi_device_irq_hand_back_disarmed(dev, VFM_IRQ_MSI, FAKE_VECTORS), -EPROTO);
+	ck_assert_int_eq(vfmi_device_irq_hand_back_disarmed(dev, UINT32_MAX, 0), -EPROTO);
+	/* One that was not armed. */
+	ck_assert_int_eq(vfmi_device_irq_hand_back_disarmed(dev, VFM_IRQ_MSI, 0), 0);
+	ck_assert_int_eq(fake.open_fds, 2);
+	ck_assert_int_eq(vfmi_device_irq_hand_back_disarmed(dev, VFM_IRQ_MSI, FAKE_VECTORS - 1), 0);
+	ck_assert_int_eq(fake.open_fds, 1);
 }
 END_TEST
 
@@ -322,7 +355,7 @@ int main(void)
 	tcase_add_test(tests, trigger_checks_the_vector);
 	tcase_add_test(tests, absurd_counts_are_refused);
 	tcase_add_test(tests, declared_vectors_are_walked);
-	tcase_add_test(tests, arming_ends_what_came_from_the_lender);
+	tcase_add_test(tests, what_changes_is_news_to_the_lender);
 	tcase_add_test(tests, only_what_a_device_has_is_handed_back);
 	tcase_add_loop_test(tests, what_is_handed_back_replaces_other_kinds, 0, 2);
 	suite_add_tcase(suite, tests);

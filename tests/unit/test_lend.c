@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Lending: devices that travel, what is returned, and borrowers that stall, lie or die. */
-#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -88,17 +87,6 @@ static void stop_holder(void)
 static void lend(unsigned int slot)
 {
 	ck_assert_msg(vfm_lender_add(lender, m.dev[slot], &err) == 0, "%s", err.message);
-}
-
-static unsigned int open_descriptors(void)
-{
-	DIR *list = opendir("/proc/self/fd");
-	unsigned int count = 0;
-
-	while (readdir(list))
-		count++;
-	closedir(list);
-	return count;
 }
 
 /* ordinary use */
@@ -287,6 +275,40 @@ START_TEST(test_rearmed_interrupts_travel)
 	ck_assert_int_eq(vfm_device_irq_disarm(m.dev[0], VFM_IRQ_MSI, &err), 0);
 	close(fds[0]);
 	close(fds[1]);
+}
+END_TEST
+
+/* Disarmed and left so, by the index or by the vector: the holder must not count them as armed. */
+START_TEST(test_disarming_travels)
+{
+	const int none = -1;
+	struct vfm_borrow *borrow;
+	struct vfm_device *dev;
+	int fd = eventfd(0, EFD_NONBLOCK);
+	unsigned int before = open_descriptors();
+
+	for (unsigned int slot = 0; slot < 2; slot++) {
+		ck_assert_int_eq(vfm_device_irq_arm(m.dev[slot], VFM_IRQ_MSI, 0, 1, &fd, &err), 0);
+		lend(slot);
+	}
+	start_holder();
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &borrow, &err), 0);
+	dev = vfm_borrow_device(borrow, 0);
+	ck_assert_int_eq(vfm_device_irq_disarm(dev, VFM_IRQ_MSI, &err), 0);
+	dev = vfm_borrow_device(borrow, 1);
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, &none, &err), 0);
+	vfm_borrow_close(borrow);
+	stop_holder();
+	ck_assert_uint_eq(holder.events[1], VFM_LEND_RETURNED);
+	for (unsigned int slot = 0; slot < 2; slot++) {
+		VFM_OPTS(vfm_irq, irq);
+
+		ck_assert_int_eq(vfm_device_irq_eventfd(m.dev[slot], VFM_IRQ_MSI, 0), -1);
+		ck_assert_int_eq(vfm_device_irq(m.dev[slot], VFM_IRQ_MSI, &irq, &err), 0);
+		ck_assert_uint_eq(irq.armed, 0);
+	}
+	ck_assert_uint_eq(open_descriptors(), before);
+	close(fd);
 }
 END_TEST
 
@@ -525,8 +547,8 @@ END_TEST
 /* Every message at every moment: what does not belong there ends the connection, and nothing else. */
 START_TEST(test_out_of_order)
 {
-	const uint16_t types[] = { VFMI_LEND_HELLO,   VFMI_LEND_REFUSED, VFMI_LEND_NEXT,  VFMI_LEND_DEVICE,
-				   VFMI_LEND_VECTORS, VFMI_LEND_END,	 VFMI_LEND_RETURN };
+	const uint16_t types[] = { VFMI_LEND_HELLO,   VFMI_LEND_REFUSED, VFMI_LEND_NEXT,   VFMI_LEND_DEVICE,
+				   VFMI_LEND_VECTORS, VFMI_LEND_END,	 VFMI_LEND_RETURN, VFMI_LEND_DISARMED };
 
 	lend(0);
 	for (int moment = 0; moment < 3; moment++) {
@@ -578,7 +600,7 @@ END_TEST
 
 static void give_vector(int fd, uint32_t device, uint32_t index, uint32_t vector, int eventfd)
 {
-	vfmi_lend_begin_vectors(&msg, device);
+	vfmi_lend_begin_vectors(&msg, VFMI_LEND_VECTORS, device);
 	ck_assert_int_eq(vfmi_lend_add_vector(&msg, &(struct vfmi_lend_vector){ index, vector }, eventfd), 0);
 	tell(fd);
 }
@@ -606,6 +628,15 @@ START_TEST(test_vectors_that_lie)
 		close(event);
 		close(fd);
 	}
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(lies); i++) {
+		fd = borrowing();
+		vfmi_lend_begin_vectors(&msg, VFMI_LEND_DISARMED, lies[i].device);
+		ck_assert_int_eq(
+			vfmi_lend_add_vector(&msg, &(struct vfmi_lend_vector){ lies[i].index, lies[i].vector }, -1), 0);
+		tell(fd);
+		ck_assert_uint_eq(dispatch(), VFM_LEND_DIED);
+		close(fd);
+	}
 	/* A pipe, which a holder could end up waiting on. */
 	ck_assert_int_eq(pipe(ends), 0);
 	fd = borrowing();
@@ -628,7 +659,7 @@ START_TEST(test_unwanted_descriptors)
 		int fd = knock();
 
 		ck_assert_uint_eq(dispatch(), VFM_LEND_NONE);
-		vfmi_lend_begin_vectors(&msg, 0);
+		vfmi_lend_begin_vectors(&msg, VFMI_LEND_VECTORS, 0);
 		for (uint32_t n = 0; n < VFMI_LEND_MAX_FDS; n++)
 			ck_assert_int_eq(vfmi_lend_add_vector(&msg, &(struct vfmi_lend_vector){ 1, n }, fd), 0);
 		if (i == 1)
@@ -740,6 +771,7 @@ int main(void)
 	tcase_add_test(use, test_one_borrower_at_a_time);
 	tcase_add_test(use, test_interrupts_travel);
 	tcase_add_test(use, test_rearmed_interrupts_travel);
+	tcase_add_test(use, test_disarming_travels);
 	tcase_add_test(use, test_many_vectors);
 	tcase_add_test(use, test_described);
 	tcase_add_test(use, test_adding);

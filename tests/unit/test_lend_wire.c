@@ -98,7 +98,7 @@ START_TEST(test_vectors)
 {
 	struct vfmi_lend_vector pair;
 
-	vfmi_lend_begin_vectors(&msg, UINT32_MAX);
+	vfmi_lend_begin_vectors(&msg, VFMI_LEND_VECTORS, UINT32_MAX);
 	ck_assert_int_eq(vfmi_lend_check(&msg), -EPROTO);
 	for (uint32_t i = 0; i < VFMI_LEND_MAX_FDS; i++) {
 		pair = (struct vfmi_lend_vector){ i, UINT32_MAX - i };
@@ -115,6 +115,39 @@ START_TEST(test_vectors)
 	}
 	/* Descriptors that were lost or added on the way are noticed. */
 	msg.fd_count--;
+	ck_assert_int_eq(vfmi_lend_check(&msg), -EPROTO);
+}
+END_TEST
+
+START_TEST(test_disarmed)
+{
+	struct vfmi_lend_vector pair = { 1, 0 };
+	uint32_t count = 0;
+
+	vfmi_lend_begin_vectors(&msg, VFMI_LEND_DISARMED, 3);
+	ck_assert_uint_eq(vfmi_lend_vector_count(&msg), 0);
+	ck_assert_int_eq(vfmi_lend_check(&msg), -EPROTO);
+	while (vfmi_lend_add_vector(&msg, &pair, -1) == 0)
+		pair.vector = ++count;
+	/* Not bound by how many descriptors fit a message. */
+	ck_assert_uint_eq(count, (VFMI_LEND_MAX_PAYLOAD - 4) / 8);
+	ck_assert_uint_eq(msg.fd_count, 0);
+	ck_assert_int_eq(vfmi_lend_check(&msg), VFMI_LEND_DISARMED);
+	ck_assert_uint_eq(vfmi_lend_vectors_device(&msg), 3);
+	ck_assert_uint_eq(vfmi_lend_vector_count(&msg), count);
+	vfmi_lend_get_vector(&msg, count - 1, &pair);
+	ck_assert_uint_eq(pair.index, 1);
+	ck_assert_uint_eq(pair.vector, count - 1);
+
+	/* Half a pair, and a descriptor where none belongs. */
+	vfmi_lend_begin_vectors(&msg, VFMI_LEND_DISARMED, 0);
+	ck_assert_int_eq(vfmi_lend_add_vector(&msg, &pair, -1), 0);
+	msg.bytes[8] -= 4;
+	msg.length -= 4;
+	ck_assert_int_eq(vfmi_lend_check(&msg), -EPROTO);
+	vfmi_lend_begin_vectors(&msg, VFMI_LEND_DISARMED, 0);
+	ck_assert_int_eq(vfmi_lend_add_vector(&msg, &pair, -1), 0);
+	msg.fd_count = msg.bytes[12] = 1;
 	ck_assert_int_eq(vfmi_lend_check(&msg), -EPROTO);
 }
 END_TEST
@@ -173,6 +206,7 @@ int main(void)
 	tcase_add_test(tcase, test_refused);
 	tcase_add_test(tcase, test_device);
 	tcase_add_test(tcase, test_vectors);
+	tcase_add_test(tcase, test_disarmed);
 	tcase_add_test(tcase, test_every_length);
 	tcase_add_test(tcase, test_every_header_byte);
 	tcase_add_test(tcase, test_noise);

@@ -15,6 +15,13 @@ Version:   1.0
 ...
 INDEX  DEVICE        WHAT * DRIVER       MIGRATION               PRE-COPY  STOP-COPY * (glob)
 0      0000:01:00.0  *[1234:11e8]  vfiomig_edu  STOP_COPY P2P PRE_COPY  0 B       64.* (glob)
+INDEX  COMMAND           POWER  CAPABILITIES  ARMED INTERRUPTS
+0      0x0103 io memory  D0     MSI           none
+$ vfiomigctl inspect state.vfm --json | json devices.0.config.space_bytes devices.0.config.command devices.0.config.capabilities.0 devices.0.config.interrupts
+256
+"0x103"
+"MSI"
+[]
 $ vfiomigctl restore scm:b.sock --from state.vfm
 SIMULATED machine * (glob)
 Restored 64.* of device state in * (glob)

@@ -42,6 +42,55 @@ static void add_summary(struct cli *cli, const struct vfm_stream_summary *summar
 		add_digest(node, summary);
 }
 
+static const char *capability_name(uint8_t id, char *buf, size_t room)
+{
+	static const char *const names[] = {
+		[0x01] = "PM", [0x03] = "VPD", [0x05] = "MSI", [0x09] = "vendor", [0x10] = "Express", [0x11] = "MSI-X",
+	};
+
+	if (id < ARRAY_SIZE(names) && names[id])
+		return names[id];
+	snprintf(buf, room, "0x%02x", id);
+	return buf;
+}
+
+static const char *interrupt_name(const struct vfm_config_info *config, uint32_t index, char *buf, size_t room)
+{
+	static const char *const names[] = { [VFM_IRQ_INTX] = "INTx", [VFM_IRQ_MSI] = "MSI", [VFM_IRQ_MSIX] = "MSI-X" };
+
+	if (config->space_bytes && index < ARRAY_SIZE(names))
+		return names[index];
+	snprintf(buf, room, "%u", index);
+	return buf;
+}
+
+static void add_config(struct out_node *row, const struct vfm_config_info *config)
+{
+	struct out_node *node, *list;
+	char buf[16];
+
+	if (!config) {
+		out_null(row, "config", NULL);
+		return;
+	}
+	node = out_object(row, "config", NULL);
+	out_number(node, "space_bytes", NULL, config->space_bytes, OUT_BYTES);
+	out_number(node, "command", NULL, config->command, OUT_HEX);
+	out_number(node, "power_state", NULL, config->power_state, OUT_PLAIN);
+	list = out_array(node, "capabilities", NULL);
+	for (uint32_t i = 0; i < config->capability_count; i++)
+		out_text(list, NULL, NULL, "%s", capability_name(config->capabilities[i], buf, sizeof(buf)));
+	list = out_array(node, "interrupts", NULL);
+	for (uint32_t i = 0; i < config->irq_count; i++) {
+		struct out_node *irq = out_object(list, NULL, NULL);
+
+		out_number(irq, "index", NULL, config->irqs[i].index, OUT_PLAIN);
+		out_text(irq, "name", NULL, "%s", interrupt_name(config, config->irqs[i].index, buf, sizeof(buf)));
+		out_number(irq, "armed", NULL, config->irqs[i].armed, OUT_PLAIN);
+		out_number(irq, "highest", NULL, config->irqs[i].highest, OUT_PLAIN);
+	}
+}
+
 static void add_device(struct out_node *array, const struct vfm_stream_device *device)
 {
 	struct out_node *row = out_object(array, NULL, NULL);
@@ -52,6 +101,51 @@ static void add_device(struct out_node *array, const struct vfm_stream_device *d
 	out_number(row, "stop_copy_bytes", "Stop-copy", device->stop_copy_bytes, OUT_BYTES);
 	out_number(row, "chunks", "Chunks", device->chunks, OUT_PLAIN);
 	out_number(row, "config_bytes", "Config", device->config_bytes, OUT_BYTES);
+	add_config(row, device->config);
+}
+
+static void show_interrupts(struct out_node *row, const struct vfm_config_info *config)
+{
+	char text[256] = "none", buf[16];
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < config->irq_count && at < sizeof(text); i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s: %u", i ? ", " : "",
+				       interrupt_name(config, config->irqs[i].index, buf, sizeof(buf)),
+				       config->irqs[i].armed);
+	out_text(row, NULL, "Armed interrupts", "%s", text);
+}
+
+/* One line a device: a table in the table of devices would be wider than any terminal. */
+static void show_config(struct out_node *table, uint32_t index, const struct vfm_config_info *config)
+{
+	struct out_node *row = out_object(table, NULL, NULL);
+	char text[256] = "-", buf[16];
+	size_t at = 0;
+
+	out_number(row, NULL, "Index", index, OUT_PLAIN);
+	if (config->space_bytes)
+		snprintf(text, sizeof(text), "0x%04x%s%s%s%s", config->command, config->command & 1 ? " io" : "",
+			 config->command & 2 ? " memory" : "", config->command & 4 ? " bus-master" : "",
+			 config->command & 0x400 ? " INTx-off" : "");
+	out_text(row, NULL, "Command", "%s", text);
+	out_text(row, NULL, "Power", config->space_bytes ? "D%u" : "-", config->power_state);
+	snprintf(text, sizeof(text), "-");
+	for (uint32_t i = 0; i < config->capability_count && at < sizeof(text); i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", i ? " " : "",
+				       capability_name(config->capabilities[i], buf, sizeof(buf)));
+	out_text(row, NULL, "Capabilities", "%s", text);
+	show_interrupts(row, config);
+}
+
+static void show_configs(struct cli *cli, const struct stream_contents *contents)
+{
+	struct out_node *table = out_array(cli->doc, NULL, "Configuration");
+
+	for (size_t i = 0; i < contents->count; i++) {
+		if (contents->devices[i].config)
+			show_config(table, contents->devices[i].index, contents->devices[i].config);
+	}
 }
 
 static int run(struct cli *cli, const void *config, char **operands, size_t count)
@@ -70,6 +164,7 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 		devices = out_array(cli->doc, "devices", "Devices");
 		for (size_t i = 0; i < contents->count; i++)
 			add_device(devices, &contents->devices[i]);
+		show_configs(cli, contents);
 	}
 	free(contents);
 	return r;

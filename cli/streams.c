@@ -12,6 +12,10 @@ static int on_device(void *user, const struct vfm_stream_device *device)
 	identity = &contents->identities[contents->count];
 	*identity = *device->identity;
 	contents->devices[contents->count] = *device;
+	if (device->config) {
+		contents->configs[contents->count] = *device->config;
+		contents->devices[contents->count].config = &contents->configs[contents->count];
+	}
 	contents->devices[contents->count++].identity = identity;
 	return 0;
 }

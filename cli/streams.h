@@ -9,6 +9,7 @@ struct stream_contents {
 	struct vfm_stream_summary summary;
 	struct vfm_stream_device devices[VFM_STREAM_MAX_DEVICES];
 	struct vfm_identity identities[VFM_STREAM_MAX_DEVICES]; /* which the devices point to: not to be copied */
+	struct vfm_config_info configs[VFM_STREAM_MAX_DEVICES];
 	size_t count;
 };
 

@@ -28,6 +28,9 @@ static uint32_t set_bytes(const struct vfmi_config_set *set)
 	return (set->vectors + 7u) / 8u;
 }
 
+_Static_assert(VFMI_CONFIG_SETS == VFM_CONFIG_IRQS, "every set can be told");
+_Static_assert(VFMI_PCI_MAX_CAPS == VFM_CONFIG_CAPABILITIES, "every capability can be told");
+
 /* interrupt sets */
 
 const struct vfmi_config_set *vfmi_config_find_set(const struct vfmi_config *config, uint32_t index)
@@ -113,6 +116,7 @@ int vfmi_config_encode(const struct vfmi_config *config, uint8_t *buf, size_t ro
 struct in {
 	const uint8_t *at;
 	size_t left;
+	bool unknown; /* what is wrong may be right to a newer reader */
 };
 
 static bool is_zero(const uint8_t *bytes, size_t length)
@@ -144,13 +148,17 @@ static const char *in_header(struct in *in, struct vfmi_config *config)
 
 	if (in->left < HEADER || memcmp(header, MAGIC, 4))
 		return "not a configuration record";
-	if (vfmi_get_le16(header + 4) != VFMI_CONFIG_VERSION || vfmi_get_le16(header + 6) != HEADER)
+	in->unknown = vfmi_get_le16(header + 4) != VFMI_CONFIG_VERSION;
+	if (in->unknown)
 		return "of a version not known here";
+	if (vfmi_get_le16(header + 6) != HEADER)
+		return "its header is not as long as it must be";
 	flags = vfmi_get_le32(header + 8);
 	config->pci = flags & FLAG_PCI;
 	config->length = vfmi_get_le32(header + 12);
 	config->set_count = vfmi_get_le32(header + 16);
-	if (flags & ~FLAG_PCI)
+	in->unknown = flags & ~FLAG_PCI;
+	if (in->unknown)
 		return "flags not known here";
 	if (vfmi_get_le32(header + 20) != in->left)
 		return "its length is not the length it claims";
@@ -198,11 +206,13 @@ static const char *in_record(struct in *in, struct vfmi_config *config)
 
 int vfmi_config_decode(const uint8_t *buf, size_t length, struct vfmi_config *ret, const char **ret_why)
 {
-	struct in in = { buf, length };
+	struct in in = { .at = buf, .left = length };
 
 	memset(ret, 0, sizeof(*ret));
 	*ret_why = in_record(&in, ret);
-	return *ret_why ? -EBADMSG : 0;
+	if (!*ret_why)
+		return 0;
+	return in.unknown ? -EPROTONOSUPPORT : -EBADMSG;
 }
 
 /* configuration space */
@@ -334,4 +344,43 @@ int vfmi_config_fits(const struct vfmi_config *record, const struct vfmi_config 
 		return -EINVAL;
 	*ret_why = compare_caps(record, target, &ours, &theirs);
 	return *ret_why ? -EINVAL : 0;
+}
+
+/* telling */
+
+static void tell_irq(const struct vfmi_config_set *set, struct vfm_config_irq *ret)
+{
+	*ret = (struct vfm_config_irq){ .index = set->index, .highest = set->vectors - 1 };
+	for (uint32_t vector = 0; vector < set->vectors; vector++)
+		ret->armed += vfmi_config_is_armed(set, vector);
+}
+
+static void tell_space(const struct vfmi_config *config, const struct vfmi_pci_caps *caps, struct vfm_config_info *ret)
+{
+	uint32_t power = vfmi_pci_find_cap(caps, VFMI_PCI_CAP_PM);
+
+	ret->space_bytes = config->length;
+	ret->command = vfmi_get_le16(config->space + VFMI_PCI_COMMAND);
+	if (power)
+		ret->power_state = vfmi_get_le16(config->space + power + VFMI_PCI_PM_CONTROL) & VFMI_PCI_PM_STATE;
+	ret->capability_count = caps->count;
+	for (uint32_t i = 0; i < caps->count; i++)
+		ret->capabilities[i] = caps->list[i].id;
+}
+
+int vfmi_config_tell(const struct vfmi_config *config, struct vfm_config_info *ret, const char **ret_why)
+{
+	struct vfm_config_info info = { .size = sizeof(info), .irq_count = config->set_count };
+	struct vfmi_pci_caps caps;
+
+	if (config->pci && vfmi_pci_walk_caps(config->space, config->length, &caps) < 0) {
+		*ret_why = "its capability list is broken";
+		return -EBADMSG;
+	}
+	if (config->pci)
+		tell_space(config, &caps, &info);
+	for (uint32_t i = 0; i < config->set_count; i++)
+		tell_irq(&config->sets[i], &info.irqs[i]);
+	*ret = info;
+	return 0;
 }

@@ -45,8 +45,10 @@ const struct vfmi_config_set *vfmi_config_find_set(const struct vfmi_config *con
 
 /* Return: bytes, or -ENOSPC. */
 int vfmi_config_encode(const struct vfmi_config *config, uint8_t *buf, size_t room);
-/* Return: 0, or -EBADMSG with *ret_why. */
+/* Return: 0, or with *ret_why -EBADMSG (damaged), -EPROTONOSUPPORT (of a version or with a flag not known here). */
 int vfmi_config_decode(const uint8_t *buf, size_t length, struct vfmi_config *ret, const char **ret_why);
+/* For people who want to know. Return: 0, or -EBADMSG with *ret_why (the capability list is broken). */
+int vfmi_config_tell(const struct vfmi_config *config, struct vfm_config_info *ret, const char **ret_why);
 
 /* configuration space */
 

@@ -40,11 +40,11 @@ static bool travels(const struct vfmi_config *config, uint32_t index)
 	return !config->pci || (index != VFM_IRQ_ERR && index != VFM_IRQ_REQ);
 }
 
-static int capture_vector(void *user, uint32_t index, uint32_t vector, int eventfd, bool lent)
+static int capture_vector(void *user, uint32_t index, uint32_t vector, int eventfd)
 {
 	struct vfmi_config *config = user;
 
-	(void)eventfd, (void)lent;
+	(void)eventfd;
 	return travels(config, index) ? vfmi_config_add_vector(config, index, vector) : 0;
 }
 
@@ -590,8 +590,8 @@ int vfm_device_config_apply(struct vfm_device *dev, const void *record, size_t l
 
 	r = vfmi_config_decode(record, length, &apply.record, &why);
 	if (r < 0)
-		return VFMI_FAIL(apply.ctx, ret_error, -r, vfm_device_name(dev), APPLY_STEP,
-				 "the record is damaged: %s", why);
+		return VFMI_FAIL(apply.ctx, ret_error, -r, vfm_device_name(dev), APPLY_STEP, "%s: %s",
+				 r == -EBADMSG ? "the record is damaged" : "the record is not supported", why);
 	r = vfmi_device_begin(dev, NULL, APPLY_STEP, ret_error);
 	if (r < 0)
 		return r;

@@ -247,14 +247,14 @@ int vfm_device_region_read(struct vfm_device *dev, uint32_t index, uint64_t offs
 	return r;
 }
 
-int vfm_device_region_write(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf, size_t length,
-			    struct vfm_error *ret_error)
+static int write_region(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf, size_t length,
+			struct vfm_error *err)
 {
 	uint64_t position;
 	size_t done = 0;
 	int r;
 
-	r = check_access(dev, index, offset, length, VFIO_REGION_INFO_FLAG_WRITE, "write region", &position, ret_error);
+	r = check_access(dev, index, offset, length, VFIO_REGION_INFO_FLAG_WRITE, "write region", &position, err);
 	while (r == 0 && done < length) {
 		size_t piece = (size_t)vfmi_min_u64(length - done, MAX_PIECE_BYTES);
 		ssize_t put = dev->sys->ops->pwrite(dev->sys, dev->fd, (const char *)buf + done, piece,
@@ -263,10 +263,24 @@ int vfm_device_region_write(struct vfm_device *dev, uint32_t index, uint64_t off
 		if (put == -EINTR)
 			continue;
 		if (put <= 0 || (size_t)put > piece)
-			return fail_moved(dev, ret_error, put < 0 ? (int)-put : EIO, "write region", index, done,
-					  length);
+			return fail_moved(dev, err, put < 0 ? (int)-put : EIO, "write region", index, done, length);
 		done += (size_t)put;
 	}
+	return r;
+}
+
+/* Configuration space takes one writer at a time: one that changes a bit of a register must not undo another's write.
+ */
+int vfm_device_region_write(struct vfm_device *dev, uint32_t index, uint64_t offset, const void *buf, size_t length,
+			    struct vfm_error *ret_error)
+{
+	int r;
+
+	if (index != VFM_REGION_CONFIG)
+		return write_region(dev, index, offset, buf, length, ret_error);
+	pthread_mutex_lock(&dev->config_lock);
+	r = write_region(dev, index, offset, buf, length, ret_error);
+	pthread_mutex_unlock(&dev->config_lock);
 	return r;
 }
 
@@ -340,7 +354,7 @@ void vfm_device_region_unmap(struct vfm_device *dev, void *ptr, size_t length)
 		dev->sys->ops->munmap(dev->sys, ptr, length);
 }
 
-/* Under the io lock. */
+/* Under the lock of configuration space. */
 static int set_master(struct vfm_device *dev, bool on, struct vfm_error *err)
 {
 	uint8_t command[2];
@@ -351,7 +365,7 @@ static int set_master(struct vfm_device *dev, bool on, struct vfm_error *err)
 		return r;
 	value = vfmi_get_le16(command);
 	vfmi_put_le16(command, (uint16_t)(on ? value | PCI_COMMAND_MASTER : value & ~PCI_COMMAND_MASTER));
-	return vfm_device_region_write(dev, VFM_REGION_CONFIG, PCI_COMMAND, command, sizeof(command), err);
+	return write_region(dev, VFM_REGION_CONFIG, PCI_COMMAND, command, sizeof(command), err);
 }
 
 int vfm_device_bus_master(struct vfm_device *dev, bool on, struct vfm_error *ret_error)
@@ -364,8 +378,8 @@ int vfm_device_bus_master(struct vfm_device *dev, bool on, struct vfm_error *ret
 		return r;
 	if (!(info.flags & VFM_DEVICE_PCI))
 		return VFMI_FAIL(dev->ctx, ret_error, EOPNOTSUPP, dev->name, "bus master", "not a PCI device");
-	pthread_mutex_lock(&dev->io_lock);
+	pthread_mutex_lock(&dev->config_lock);
 	r = set_master(dev, on, ret_error);
-	pthread_mutex_unlock(&dev->io_lock);
+	pthread_mutex_unlock(&dev->config_lock);
 	return r;
 }

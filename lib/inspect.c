@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "config-record.h"
 #include "stream-format.h"
 
 #define SMALL_ROOM 4096u /* enough for all but chunks of state and blobs */
@@ -12,6 +13,8 @@ struct inspection {
 	struct vfmi_stream_order order;
 	struct vfm_stream_summary summary;
 	struct vfm_identity identities[VFM_STREAM_MAX_DEVICES];
+	struct vfm_config_info configs[VFM_STREAM_MAX_DEVICES]; /* size 0: none */
+	struct vfmi_config config;				/* the one that is being read */
 	uint8_t *payload;
 	size_t room;
 };
@@ -32,6 +35,20 @@ static int take_device(struct inspection *in, const struct vfmi_frame *frame)
 	if (!*identity->kernel)
 		memcpy(identity->kernel, in->summary.kernel, sizeof(identity->kernel));
 	return 0;
+}
+
+static int take_config(struct inspection *in, const struct vfmi_frame *frame)
+{
+	const char *why;
+	char cause[128];
+	int r = vfmi_config_decode(in->payload, frame->length, &in->config, &why);
+
+	if (r == 0)
+		r = vfmi_config_tell(&in->config, &in->configs[frame->device], &why);
+	if (r == 0)
+		return 0;
+	snprintf(cause, sizeof(cause), "the configuration record of the device: %s", why);
+	return vfmi_stream_reader_refuse(in->reader, r, cause);
 }
 
 static int take_abort(struct inspection *in, const struct vfmi_frame *frame)
@@ -85,6 +102,8 @@ static int read_frames(struct inspection *in)
 			r = vfmi_records_get_info(in->payload, frame.length, &in->summary);
 		else if (r == 0 && frame.type == VFMI_FRAME_DEVICE)
 			r = take_device(in, &frame);
+		else if (r == 0 && frame.type == VFMI_FRAME_CONFIG)
+			r = take_config(in, &frame);
 		else if (r == 0 && frame.type == VFMI_FRAME_ABORT)
 			r = take_abort(in, &frame);
 		if (r < 0)
@@ -146,6 +165,7 @@ static int tell_devices(const struct inspection *in, vfm_stream_device_fn *fn, v
 			.stop_copy_bytes = in->order.bytes[i][1],
 			.chunks = in->order.chunks[i],
 			.config_bytes = in->order.config_bytes[i],
+			.config = in->configs[i].size ? &in->configs[i] : NULL,
 		};
 
 		r = fn(user, &device);

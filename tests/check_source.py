@@ -20,7 +20,8 @@ LAYERS = [
     (r"lib/vfio\.[ch]", {"sys.h", "vfio.h", "uapi/vfio.h"}),
     (r"lib/iommufd\.[ch]", {"sys.h", "iommufd.h", "uapi/iommufd.h"}),
     (r"lib/(fsm|match|inspect|lend-wire|stream-[a-z]+)\.[ch]",
-     {"internal.h", "wire.h", "stream-format.h", "stream-order.h", "stream-records.h", "lend-wire.h", "fsm.h"}),
+     {"internal.h", "wire.h", "stream-format.h", "stream-order.h", "stream-records.h", "lend-wire.h", "fsm.h",
+      "config-record.h"}),
 ]
 UPPER = {"session.h", "transfer.h", "pipeline.h", "transfer-internal.h", "session-internal.h"}
 DEVICE_LAYER = r"lib/(device|device-[a-z]+|discover|config|describe|lend|borrow|iommu)\.[ch]"

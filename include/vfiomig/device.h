@@ -306,7 +306,10 @@ VFM_API VFM_MUST_CHECK int vfm_device_irq_mask(struct vfm_device *dev, uint32_t 
  */
 VFM_API VFM_MUST_CHECK int vfm_device_reset(struct vfm_device *dev, struct vfm_error *ret_error);
 
-/* PCI command register's bus master bit. Return: 0, -EOPNOTSUPP (not PCI). */
+/*
+ * PCI command register's bus master bit; no write to configuration space of another thread, through this object, is
+ * lost by it. Return: 0, -EOPNOTSUPP (not PCI).
+ */
 VFM_API VFM_MUST_CHECK int vfm_device_bus_master(struct vfm_device *dev, bool on, struct vfm_error *ret_error);
 
 #ifdef __cplusplus

@@ -63,6 +63,30 @@ typedef int vfm_match_fn(void *user, const struct vfm_match_line *line);
 VFM_API VFM_MUST_CHECK int vfm_match(const struct vfm_identity *source, const struct vfm_identity *target,
 				     vfm_match_fn *fn, void *user);
 
+/* An interrupt index some of whose vectors were armed. */
+struct vfm_config_irq {
+	uint32_t index;	  /* VFM_IRQ_* of a PCI device */
+	uint32_t armed;	  /* vectors that were */
+	uint32_t highest; /* number of the last of them */
+	uint32_t reserved;
+};
+
+#define VFM_CONFIG_CAPABILITIES 48u
+#define VFM_CONFIG_IRQS 8u
+
+/* What the pci-config record of a device holds; see vfiomig-stream(5). */
+struct vfm_config_info {
+	uint32_t size;
+	uint32_t space_bytes; /* of PCI configuration space; 0: the device is not PCI, only interrupts follow */
+	uint16_t command;     /* PCI command register */
+	uint16_t power_state; /* D0 to D3; 0 also without the capability */
+	uint32_t capability_count;
+	uint32_t irq_count;
+	uint32_t reserved;
+	uint8_t capabilities[VFM_CONFIG_CAPABILITIES]; /* their PCI ids, in the order of the list */
+	struct vfm_config_irq irqs[VFM_CONFIG_IRQS];   /* by ascending index */
+};
+
 /* What vfm_stream_inspect() tells of each device; bytes are of device state, without framing. */
 struct vfm_stream_device {
 	uint32_t size;
@@ -72,6 +96,7 @@ struct vfm_stream_device {
 	uint64_t stop_copy_bytes;
 	uint64_t chunks;
 	uint64_t config_bytes;
+	const struct vfm_config_info *config; /* borrowed for the call; NULL: the stream has none of this device */
 };
 
 struct vfm_stream_summary {
@@ -100,7 +125,8 @@ typedef int vfm_stream_device_fn(void *user, const struct vfm_stream_device *dev
  *
  * The channel must end where the stream does: anything behind is damage. Memory is bounded whatever the stream claims.
  * Return: 0, -EBADMSG (damaged, truncated, out of order: the message says at which byte and frame), -EPROTONOSUPPORT
- * (newer major version or unknown mandatory record), @fn's value, or the channel's errno. Since: 0.1
+ * (newer major version, unknown mandatory record or pci-config record of a version not known), @fn's value, or the
+ * channel's errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_stream_inspect(struct vfm_context *ctx, const struct vfm_io *io,
 					      vfm_stream_device_fn *fn, void *user,

@@ -241,7 +241,9 @@ static const uint8_t sound[] = {
 	5, 0x00, 16,                            /* DEVICE_END */
 	4, 0, 0, 0, 0, 0, 0, 0,
 	1, 0, 0, 0, 0, 0, 0, 0,
-	6, 0x00, 2, 'c', 'c',                   /* CONFIG */
+	6, 0x00, 36,                            /* CONFIG: of a device that is not PCI, one vector armed */
+	'V', 'F', 'M', 'C', 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 36, 0, 0, 0,
+	3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,
 	7, 0xf0, 1, 'b',                        /* BLOB */
 	64 | 8, 0xf0, 0,                        /* END */
 	10, 0xf0, 0,                            /* GIVEN_UP */

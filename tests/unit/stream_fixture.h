@@ -190,6 +190,7 @@ static inline void forge_body(struct forge *forge, uint32_t flags)
 
 /* The sample: two devices, pre-copy and stop-copy chunks interleaved, two of them equal, configuration, blob. */
 #define SAMPLE_FRAMES 17u
+#define SAMPLE_CONFIG_ROOM 112u
 
 static inline void sample_frame(struct vfmi_stream_writer *writer, uint32_t type, uint32_t flags, uint32_t device,
 				const void *payload, size_t length)
@@ -248,6 +249,40 @@ static inline void sample_device_end(struct vfmi_stream_writer *writer, uint32_t
 	sample_frame(writer, VFMI_FRAME_DEVICE_END, 0, device, payload, sizeof(payload));
 }
 
+/* A PCI device asleep with vectors 0 and 2 of MSI armed, and one that is not PCI; written without the codec. */
+static inline size_t sample_config(uint32_t device, uint8_t record[SAMPLE_CONFIG_ROOM])
+{
+	const bool pci = device == 0;
+	const uint32_t space = pci ? 72 : 0;
+	uint8_t *irqs = record + 24 + space;
+
+	memset(record, 0, SAMPLE_CONFIG_ROOM);
+	memcpy(record, "VFMC\1\0\x18", 8);
+	vfmi_put_le32(record + 8, pci);
+	vfmi_put_le32(record + 12, space);
+	vfmi_put_le32(record + 16, 1);
+	vfmi_put_le32(record + 20, 24 + space + 12);
+	if (pci) {
+		vfmi_put_le16(record + 24 + 0x04, 0x0406);
+		vfmi_put_le16(record + 24 + 0x06, 0x0010);
+		record[24 + 0x34] = 0x40;
+		record[24 + 0x40] = 0x01;
+		record[24 + 0x44] = 0x03;
+	}
+	vfmi_put_le32(irqs, pci ? 1 : 40);
+	vfmi_put_le32(irqs + 4, pci ? 3 : 1);
+	irqs[8] = pci ? 5 : 1;
+	return 24 + space + 12;
+}
+
+static inline void sample_put_config(struct vfmi_stream_writer *writer, uint32_t device)
+{
+	uint8_t record[SAMPLE_CONFIG_ROOM];
+	const size_t length = sample_config(device, record);
+
+	sample_frame(writer, VFMI_FRAME_CONFIG, 0, device, record, length);
+}
+
 static inline void sample_write(struct memory *memory, uint64_t id)
 {
 	const struct vfm_io io = memory_io(memory);
@@ -264,9 +299,9 @@ static inline void sample_write(struct memory *memory, uint64_t id)
 	sample_frame(writer, VFMI_FRAME_BLOB, 0, VFMI_NO_DEVICE, "blob", 4);
 	sample_frame(writer, VFMI_FRAME_DATA, VFMI_FRAME_STOP_COPY, 1, "and of the second", 17);
 	sample_device_end(writer, 0, 44, 4);
-	sample_frame(writer, VFMI_FRAME_CONFIG, 0, 0, "config one", 10);
+	sample_put_config(writer, 0);
 	sample_device_end(writer, 1, 26, 2);
-	sample_frame(writer, VFMI_FRAME_CONFIG, 0, 1, "config two", 10);
+	sample_put_config(writer, 1);
 	sample_frame(writer, VFMI_FRAME_BLOB, 0, VFMI_NO_DEVICE, "!", 1);
 	ck_assert_int_eq(vfmi_stream_write_end(writer), 0);
 	ck_assert_uint_eq(vfmi_stream_writer_bytes(writer), memory->length);

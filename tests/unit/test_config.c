@@ -312,6 +312,10 @@ START_TEST(test_refusals)
 	machine_move(&m, 3, VFM_STATE_STOP);
 	ck_assert_int_eq(vfm_device_config_apply(m.dev[1], record, length - 1, &err), -EBADMSG);
 	ck_assert_int_eq(vfm_device_config_apply(m.dev[1], record, 0, &err), -EBADMSG);
+	record[4]++;
+	ck_assert_int_eq(vfm_device_config_apply(m.dev[1], record, length, &err), -EPROTONOSUPPORT);
+	ck_assert_ptr_nonnull(strstr(err.message, "not supported"));
+	record[4]--;
 	ck_assert_int_eq(vfm_device_config_apply(m.dev[3], record, length, &err), -EINVAL);
 	record[24 + VFMI_PCI_VENDOR] ^= 1;
 	ck_assert_int_eq(vfm_device_config_apply(m.dev[1], record, length, &err), -EINVAL);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Regions: bounds of every access, pieces, what may be mapped and where; the bus master bit. */
+#include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "fake_device.h"
 
@@ -313,6 +315,52 @@ START_TEST(bus_master_changes_one_bit)
 }
 END_TEST
 
+/* Between the read and the write of the register another thread writes it. */
+static struct {
+	struct vfmi_sys_ops ops;
+	pthread_t thread;
+	bool started;
+	_Atomic bool done;
+} rival;
+
+static void *write_command(void *user)
+{
+	const uint8_t command[2] = { 0x03, 0x04 };
+
+	(void)user;
+	ck_assert_int_eq(vfm_device_region_write(dev, VFM_REGION_CONFIG, 4, command, sizeof(command), NULL), 0);
+	rival.done = true;
+	return NULL;
+}
+
+static ssize_t pread_beside_rival(struct vfmi_sys *sys, int fd, void *to, size_t length, off_t offset)
+{
+	ssize_t n = fake_pread(sys, fd, to, length, offset);
+
+	if (!rival.started) {
+		rival.started = true;
+		ck_assert_int_eq(pthread_create(&rival.thread, NULL, write_command, NULL), 0);
+		for (int i = 0; i < 50 && !rival.done; i++)
+			usleep(1000);
+	}
+	return n;
+}
+
+START_TEST(bus_master_undoes_no_write_of_another_thread)
+{
+	memset(&rival, 0, sizeof(rival));
+	rival.ops = fake_ops;
+	rival.ops.pread = pread_beside_rival;
+	fake_sys.ops = &rival.ops;
+	ck_assert_int_eq(vfm_device_bus_master(dev, true, &error), 0);
+	pthread_join(rival.thread, NULL);
+	fake_sys.ops = &fake_ops;
+	/* After one another, in whichever order: the rival's bits stand. */
+	ck_assert_uint_eq(fake.region[4] & 0x03, 0x03);
+	ck_assert_uint_eq(fake.region[5], 0x04);
+}
+END_TEST
+
 START_TEST(bus_master_needs_pci)
 {
 	fake.device_flags = 0;
@@ -341,6 +389,7 @@ int main(void)
 	tcase_add_loop_test(tests, sparse_mappings_stay_in_an_area, 0, (int)VFMI_ARRAY_SIZE(sparse_mappings));
 	tcase_add_loop_test(tests, large_mappings_can_use_huge_pages, 0, (int)VFMI_ARRAY_SIZE(alignments));
 	tcase_add_test(tests, bus_master_changes_one_bit);
+	tcase_add_test(tests, bus_master_undoes_no_write_of_another_thread);
 	tcase_add_test(tests, bus_master_needs_pci);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);

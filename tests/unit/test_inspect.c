@@ -19,9 +19,33 @@ static void teardown(void)
 	forge_free(&forge);
 }
 
+static void check_pci_config(const struct vfm_config_info *config)
+{
+	ck_assert_uint_eq(config->space_bytes, 72);
+	ck_assert_uint_eq(config->command, 0x0406);
+	ck_assert_uint_eq(config->power_state, 3);
+	ck_assert_uint_eq(config->capability_count, 1);
+	ck_assert_uint_eq(config->capabilities[0], 1);
+	ck_assert_uint_eq(config->irq_count, 1);
+	ck_assert_uint_eq(config->irqs[0].index, VFM_IRQ_MSI);
+	ck_assert_uint_eq(config->irqs[0].armed, 2);
+	ck_assert_uint_eq(config->irqs[0].highest, 2);
+}
+
+static void check_plain_config(const struct vfm_config_info *config)
+{
+	ck_assert_uint_eq(config->space_bytes, 0);
+	ck_assert_uint_eq(config->command, 0);
+	ck_assert_uint_eq(config->capability_count, 0);
+	ck_assert_uint_eq(config->irq_count, 1);
+	ck_assert_uint_eq(config->irqs[0].index, 40);
+	ck_assert_uint_eq(config->irqs[0].armed, 1);
+	ck_assert_uint_eq(config->irqs[0].highest, 0);
+}
+
 static int check_device(void *user, const struct vfm_stream_device *device)
 {
-	static const uint64_t bytes[2][4] = { { 19, 25, 4, 10 }, { 9, 17, 2, 10 } };
+	static const uint64_t bytes[2][4] = { { 19, 25, 4, 108 }, { 9, 17, 2, 36 } };
 	const struct vfm_identity expected = sample_identity(device->index);
 	uint32_t *next = user;
 
@@ -32,6 +56,9 @@ static int check_device(void *user, const struct vfm_stream_device *device)
 	ck_assert_uint_eq(device->stop_copy_bytes, bytes[device->index][1]);
 	ck_assert_uint_eq(device->chunks, bytes[device->index][2]);
 	ck_assert_uint_eq(device->config_bytes, bytes[device->index][3]);
+	ck_assert_ptr_nonnull(device->config);
+	ck_assert_uint_eq(device->config->size, sizeof(*device->config));
+	(device->index ? check_plain_config : check_pci_config)(device->config);
 	return 0;
 }
 
@@ -58,6 +85,56 @@ START_TEST(inspect_tells_what_a_stream_holds)
 	ck_assert_str_eq(summary.producer, "test");
 	ck_assert_str_eq(summary.kernel, "6.12.0");
 	ck_assert_mem_eq(summary.digest, memory.bytes + memory.length - 24, VFMI_DIGEST);
+}
+END_TEST
+
+static int no_config(void *user, const struct vfm_stream_device *device)
+{
+	(void)user;
+	ck_assert_ptr_null(device->config);
+	ck_assert_uint_eq(device->config_bytes, 0);
+	return 0;
+}
+
+START_TEST(a_device_without_configuration)
+{
+	forge_body(&forge, 0);
+	forge_end(&forge);
+	const struct vfm_io io = memory_io(&forge.out);
+
+	ck_assert_int_eq(vfm_stream_inspect(NULL, &io, no_config, NULL, NULL, NULL), 0);
+}
+END_TEST
+
+/* Byte @at of the record is @value: whole and checksummed, and yet not a record, or one of another reader. */
+static const struct {
+	size_t at;
+	uint8_t value;
+	int result;
+} odd_records[] = {
+	{ 0, 'X', -EBADMSG },		/* magic */
+	{ 4, 2, -EPROTONOSUPPORT },	/* version */
+	{ 5, 1, -EPROTONOSUPPORT },	/* version */
+	{ 6, 28, -EBADMSG },		/* header length */
+	{ 8, 3, -EPROTONOSUPPORT },	/* flags */
+	{ 11, 0x80, -EPROTONOSUPPORT }, /* flags */
+	{ 20, 1, -EBADMSG },		/* length */
+	{ 24 + 0x34, 0x3c, -EBADMSG },	/* a list that begins in the header */
+	{ 24 + 0x41, 0x40, -EBADMSG },	/* one that runs in a circle */
+	{ 24 + 72 + 8, 1, -EBADMSG },	/* last vector not armed */
+	{ 24 + 0x04, 0xff, 0 },		/* what the guest left there */
+};
+
+START_TEST(odd_configuration_records)
+{
+	uint8_t record[SAMPLE_CONFIG_ROOM];
+	const size_t length = sample_config(0, record);
+
+	record[odd_records[_i].at] = odd_records[_i].value;
+	forge_body(&forge, 0);
+	forge_frame(&forge, VFMI_FRAME_CONFIG, 0, 0, record, length);
+	forge_end(&forge);
+	ck_assert_int_eq(inspect_memory(&forge.out), odd_records[_i].result);
 }
 END_TEST
 
@@ -192,6 +269,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, inspect_tells_what_a_stream_holds);
+	tcase_add_test(tests, a_device_without_configuration);
+	tcase_add_loop_test(tests, odd_configuration_records, 0, (int)VFMI_ARRAY_SIZE(odd_records));
 	tcase_add_test(tests, inspect_gives_back_what_the_callback_says);
 	tcase_add_test(tests, inspect_tells_what_it_can_of_a_damaged_stream);
 	tcase_add_test(tests, an_aborted_stream_is_damaged_and_says_why);

@@ -83,6 +83,8 @@ void vfmi_make_printable(char *text);
  * a tail it does not know, keeps the caller's size field; -EINVAL or -E2BIG, nothing written, for a size never set.
  */
 VFM_API int vfmi_sized_in(void *to, size_t known, const void *from, size_t min);
+/* A caller's channel, which is at least what struct vfm_io was in its first version. */
+int vfmi_io_in(struct vfm_io *to, const struct vfm_io *from);
 VFM_API int vfmi_sized_out(void *to, const void *from, size_t known);
 
 /*

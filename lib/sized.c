@@ -41,6 +41,13 @@ int vfmi_sized_in(void *to, size_t known, const void *from, size_t min)
 	return 0;
 }
 
+int vfmi_io_in(struct vfm_io *to, const struct vfm_io *from)
+{
+	const size_t oldest = offsetof(struct vfm_io, flush) + sizeof(from->flush);
+
+	return vfmi_sized_in(to, sizeof(*to), from, oldest);
+}
+
 int vfmi_sized_out(void *to, const void *from, size_t known)
 {
 	const size_t head = sizeof(uint32_t);

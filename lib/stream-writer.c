@@ -27,7 +27,7 @@ int vfmi_stream_writer_new(const struct vfm_io *io, const struct vfmi_stream_hea
 			   struct vfmi_stream_writer **ret)
 {
 	struct vfm_io channel;
-	int r = vfmi_sized_in(&channel, sizeof(channel), io, sizeof(channel));
+	int r = vfmi_io_in(&channel, io);
 
 	if (r < 0)
 		return r;

@@ -418,39 +418,6 @@ static const struct vfmi_sys_ops libc_ops = {
 
 struct vfmi_sys vfmi_sys_libc = { .ops = &libc_ops };
 
-/* A descriptor somebody else made non-blocking is waited for. */
-static int wait_writable(struct vfmi_sys *sys, int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
-	int r = sys->ops->poll(sys, &pfd, 1, -1);
-
-	return r < 0 && r != -EINTR ? r : 0;
-}
-
-int vfmi_sys_write_all(struct vfmi_sys *sys, int fd, const void *buf, size_t length)
-{
-	const char *at = buf;
-
-	while (length > 0) {
-		ssize_t done = sys->ops->write(sys, fd, at, length);
-		int r = 0;
-
-		if (done == -EAGAIN)
-			r = wait_writable(sys, fd);
-		else if (done < 0 && done != -EINTR)
-			r = (int)done;
-		else if (done == 0 || done > (ssize_t)length)
-			r = -EIO;
-		if (r < 0)
-			return r;
-		if (done > 0) {
-			at += done;
-			length -= (size_t)done;
-		}
-	}
-	return 0;
-}
-
 /* Fills at most @room; -EFBIG when the file has more. */
 static ssize_t read_to_end(struct vfmi_sys *sys, int fd, char *buf, size_t room)
 {

@@ -95,9 +95,10 @@ struct vfmi_sys {
 /* The running kernel; stateless, shared by all contexts. */
 VFM_API extern struct vfmi_sys vfmi_sys_libc;
 
-/* Helpers over the table, in sys.c: EINTR is retried, the whole length is moved. */
-int vfmi_sys_write_all(struct vfmi_sys *sys, int fd, const void *buf, size_t length);
-/* Text, white space at its end cut off, NUL added. Return: length, -EFBIG when @room is too small, or -errno. */
+/*
+ * Over the table, in sys.c: a file's text, white space at its end cut off, NUL added; EINTR is retried.
+ * Return: length, -EFBIG when @room is too small, or -errno.
+ */
 int vfmi_sys_read_file(struct vfmi_sys *sys, const char *path, char *buf, size_t room);
 
 /* Size of a page of memory; from the process's own start-up data, no system call. */

@@ -132,7 +132,7 @@ uint32_t vfmi_transfer_then(const struct vfmi_transfer *t, uint32_t fallback)
 
 int vfmi_transfer_io(struct vfmi_transfer *t, const struct vfm_io *from, bool writes, struct vfm_io *ret)
 {
-	int r = vfmi_sized_in(ret, sizeof(*ret), from, sizeof(from->size));
+	int r = vfmi_io_in(ret, from);
 
 	if (r < 0)
 		return vfmi_transfer_refuse(t, -r, "the channel is missing or of a wrong size");

@@ -41,4 +41,20 @@ static inline uint64_t vfmi_get_le64(const uint8_t *p)
 	return (uint64_t)vfmi_get_le32(p) | (uint64_t)vfmi_get_le32(p + 4) << 32;
 }
 
+/* Fields of any width up to 8 bytes. */
+static inline void vfmi_put_le(uint8_t *p, size_t width, uint64_t v)
+{
+	for (size_t i = 0; i < width; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
+}
+
+static inline uint64_t vfmi_get_le(const uint8_t *p, size_t width)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < width; i++)
+		v |= (uint64_t)p[i] << 8 * i;
+	return v;
+}
+
 #endif

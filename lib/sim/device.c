@@ -5,6 +5,7 @@
 
 #include "profile.h"
 #include "uapi/vfio.h"
+#include "wire.h"
 
 #define REGION_SHIFT 40u
 #define REGION_MASK ((1ull << REGION_SHIFT) - 1)
@@ -164,7 +165,7 @@ static ssize_t bar_rw(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar,
 		      uint64_t pos, bool write)
 {
 	const struct sim_profile *profile = vfmi_sim_profile(dev);
-	uint64_t size = region_size(dev, bar), value;
+	uint64_t size = region_size(dev, bar);
 	size_t done = 0;
 	uint32_t width;
 
@@ -175,14 +176,10 @@ static ssize_t bar_rw(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar,
 		if (!vfmi_sim_config_memory(dev))
 			return -EIO;
 		width = access_width(pos + done, length - done);
-		value = 0;
-		if (write) {
-			memcpy(&value, buf + done, width);
-			profile->bar_write(sim, dev, bar, pos + done, width, value);
-		} else {
-			value = profile->bar_read(sim, dev, bar, pos + done, width);
-			memcpy(buf + done, &value, width);
-		}
+		if (write)
+			profile->bar_write(sim, dev, bar, pos + done, width, vfmi_get_le(buf + done, width));
+		else
+			vfmi_put_le(buf + done, width, profile->bar_read(sim, dev, bar, pos + done, width));
 	}
 	return (ssize_t)done;
 }

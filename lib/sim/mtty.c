@@ -247,14 +247,14 @@ static int access_one(struct vfm_sim *sim, struct sim_device *dev, uint32_t inde
 	uint32_t value = 0;
 
 	if (write)
-		memcpy(&value, buf, width);
+		value = (uint32_t)vfmi_get_le(buf, width);
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX) {
 		if (at + width > sizeof(dev->config))
 			vfmi_sim_strict(sim, "%s: access behind the configuration space", dev->name);
 		else if (write)
 			config_write(dev, at, value);
 		else
-			memcpy(&value, dev->config + at, width);
+			value = (uint32_t)vfmi_get_le(dev->config + at, width);
 	} else if (index > 5) {
 		vfmi_sim_strict(sim, "%s: access to region %u", dev->name, index);
 		return -EFAULT;
@@ -266,7 +266,7 @@ static int access_one(struct vfm_sim *sim, struct sim_device *dev, uint32_t inde
 		value = port_read(sim, dev, &dev->u.mtty.ports[index], at);
 	}
 	if (!write)
-		memcpy(buf, &value, width);
+		vfmi_put_le(buf, width, value);
 	return 0;
 }
 

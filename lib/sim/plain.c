@@ -2,6 +2,7 @@
 /* Devices with nothing but memory behind their BARs: a few registers and, where there are any, contents. */
 #include "profile.h"
 #include "uapi/vfio.h"
+#include "wire.h"
 
 #define READ_WRITE (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
 
@@ -12,26 +13,29 @@ static bool is_contents(const struct sim_device *dev, uint32_t bar)
 
 uint64_t vfmi_sim_plain_read(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar, uint64_t at, uint32_t width)
 {
-	uint64_t value = 0;
+	uint8_t bytes[sizeof(uint64_t)] = { 0 };
 
 	if (is_contents(dev, bar)) {
-		if (vfmi_sim_contents_get(sim, dev, at, &value, width))
-			value = UINT64_MAX;
+		if (vfmi_sim_contents_get(sim, dev, at, bytes, width))
+			memset(bytes, 0xff, sizeof(bytes));
 	} else if (at + width <= vfmi_sim_profile(dev)->regs_bytes) {
-		memcpy(&value, dev->u.plain.regs + at, width);
+		memcpy(bytes, dev->u.plain.regs + at, width);
 	}
-	return value;
+	return vfmi_get_le(bytes, sizeof(bytes));
 }
 
 void vfmi_sim_plain_write(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar, uint64_t at, uint32_t width,
 			  uint64_t value)
 {
+	uint8_t bytes[sizeof(value)];
+
+	vfmi_put_le64(bytes, value);
 	if (is_contents(dev, bar)) {
 		vfmi_sim_session_touch(sim, dev, at, width);
-		if (vfmi_sim_contents_put(sim, dev, at, &value, width))
+		if (vfmi_sim_contents_put(sim, dev, at, bytes, width))
 			vfmi_sim_strict(sim, "%s: the machine file takes no more", dev->name);
 	} else if (at + width <= vfmi_sim_profile(dev)->regs_bytes) {
-		memcpy(dev->u.plain.regs + at, &value, width);
+		memcpy(dev->u.plain.regs + at, bytes, width);
 	}
 }
 

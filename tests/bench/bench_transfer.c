@@ -155,6 +155,19 @@ static int start(struct machine *m, struct vfm_device *dev, uint32_t state)
 	return fd;
 }
 
+static int write_all(struct machine *m, int to, const uint8_t *at, size_t length)
+{
+	while (length > 0) {
+		ssize_t n = m->sys->ops->write(m->sys, to, at, length);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		at += n;
+		length -= (size_t)n;
+	}
+	return 0;
+}
+
 /* The baseline: @from to @to until the end, or until @length bytes went. */
 static uint64_t plain_loop(struct machine *m, int from, int to, uint64_t length)
 {
@@ -166,7 +179,7 @@ static uint64_t plain_loop(struct machine *m, int from, int to, uint64_t length)
 		must(m, "plain read", n);
 		if (n == 0)
 			break;
-		must(m, "plain write", vfmi_sys_write_all(m->sys, to, m->buffer, (size_t)n));
+		must(m, "plain write", write_all(m, to, m->buffer, (size_t)n));
 		total += (uint64_t)n;
 	}
 	return total;

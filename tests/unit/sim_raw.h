@@ -13,6 +13,7 @@
 
 #include <vfiomig/sim.h>
 
+#include "wire.h"
 #include "internal.h"
 #include "uapi/iommufd.h"
 #include "uapi/vfio.h"
@@ -190,15 +191,18 @@ static inline ssize_t raw_write(struct raw *m, int fd, const void *buf, size_t l
 
 static inline uint64_t raw_peek(struct raw *m, int fd, uint32_t region, uint64_t at, size_t width)
 {
-	uint64_t value = 0;
+	uint8_t bytes[sizeof(uint64_t)];
 
-	ck_assert_int_eq(m->sys->ops->pread(m->sys, fd, &value, width, REGION(region, at)), (int)width);
-	return value;
+	ck_assert_int_eq(m->sys->ops->pread(m->sys, fd, bytes, width, REGION(region, at)), (int)width);
+	return vfmi_get_le(bytes, width);
 }
 
 static inline ssize_t raw_poke(struct raw *m, int fd, uint32_t region, uint64_t at, uint64_t value, size_t width)
 {
-	return m->sys->ops->pwrite(m->sys, fd, &value, width, REGION(region, at));
+	uint8_t bytes[sizeof(value)];
+
+	vfmi_put_le64(bytes, value);
+	return m->sys->ops->pwrite(m->sys, fd, bytes, width, REGION(region, at));
 }
 
 static inline int raw_precopy(struct raw *m, int data_fd, struct vfio_precopy_info *info)

@@ -31,7 +31,7 @@ static void put_file(const char *name, const char *text, size_t length)
 	int fd = sys->ops->open(sys, name, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(vfmi_sys_write_all(sys, fd, text, length), 0);
+	ck_assert_int_eq(sys->ops->write(sys, fd, text, length), (ssize_t)length);
 	ck_assert_int_eq(sys->ops->close(sys, fd), 0);
 }
 
@@ -190,10 +190,7 @@ END_TEST
 static struct {
 	int step;
 	int opened;
-	char text[16];
-	size_t length;
-	ssize_t plan[8]; /* what read and write answer, call by call; positive: at most that many bytes */
-	int polled;
+	ssize_t plan[8]; /* what read answers, call by call; positive: at most that many bytes */
 } script;
 
 static ssize_t planned(size_t length)
@@ -227,34 +224,10 @@ static ssize_t fake_read(struct vfmi_sys *s, int fd, void *buf, size_t length)
 	return n;
 }
 
-static ssize_t fake_write(struct vfmi_sys *s, int fd, const void *buf, size_t length)
-{
-	ssize_t n = planned(length);
-
-	(void)s, (void)fd;
-	if (n > 0) {
-		memcpy(script.text + script.length, buf, (size_t)n);
-		script.length += (size_t)n;
-	}
-	return n;
-}
-
-static int fake_poll(struct vfmi_sys *s, struct pollfd *fds, nfds_t count, int timeout_ms)
-{
-	(void)s;
-	ck_assert_uint_eq(count, 1);
-	ck_assert_int_eq(timeout_ms, -1);
-	ck_assert_int_eq(fds->events, POLLOUT);
-	script.polled++;
-	return 1;
-}
-
 static const struct vfmi_sys_ops fake_ops = {
 	.open = fake_open,
 	.close = fake_close,
 	.read = fake_read,
-	.write = fake_write,
-	.poll = fake_poll,
 };
 static struct vfmi_sys fake = { .ops = &fake_ops };
 
@@ -264,28 +237,6 @@ static void plan(const ssize_t *answers, size_t count)
 	memcpy(script.plan, answers, count * sizeof(*answers));
 }
 #define PLAN(...) plan((const ssize_t[]){ __VA_ARGS__ }, VFMI_ARRAY_SIZE(((const ssize_t[]){ __VA_ARGS__ })))
-
-START_TEST(write_all_moves_everything)
-{
-	PLAN(1, -EINTR, 2, -EAGAIN, 100);
-	ck_assert_int_eq(vfmi_sys_write_all(&fake, 3, "abcdef", 6), 0);
-	ck_assert_uint_eq(script.length, 6);
-	ck_assert_mem_eq(script.text, "abcdef", 6);
-	ck_assert_int_eq(script.polled, 1);
-	ck_assert_int_eq(script.step, 5);
-	ck_assert_int_eq(vfmi_sys_write_all(&fake, 3, NULL, 0), 0);
-	ck_assert_int_eq(script.step, 5);
-}
-END_TEST
-
-START_TEST(write_all_reports_failure)
-{
-	PLAN(2, -ENOSPC);
-	ck_assert_int_eq(vfmi_sys_write_all(&fake, 3, "abcdef", 6), -ENOSPC);
-	PLAN(0);
-	ck_assert_int_eq(vfmi_sys_write_all(&fake, 3, "abcdef", 6), -EIO);
-}
-END_TEST
 
 START_TEST(read_file_survives_short_reads)
 {
@@ -317,8 +268,6 @@ int main(void)
 	tcase_add_test(tests, random_bytes_differ);
 	tcase_add_test(tests, page_size_is_a_power_of_two);
 	tcase_add_loop_test(tests, read_file_trims_and_bounds, 0, (int)VFMI_ARRAY_SIZE(texts));
-	tcase_add_test(tests, write_all_moves_everything);
-	tcase_add_test(tests, write_all_reports_failure);
 	tcase_add_test(tests, read_file_survives_short_reads);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);

@@ -198,10 +198,10 @@ END_TEST
 /* What VFIO state leaves out: the bus master bit stands for it here. */
 static bool is_bus_master(unsigned int slot)
 {
-	uint16_t command = 0;
+	uint8_t command[2];
 
-	ck_assert_int_eq(vfm_device_region_read(m.dev[slot], VFM_REGION_CONFIG, 4, &command, 2, &error), 0);
-	return command & 4;
+	ck_assert_int_eq(vfm_device_region_read(m.dev[slot], VFM_REGION_CONFIG, 4, command, 2, &error), 0);
+	return command[0] & 4;
 }
 
 START_TEST(configuration_arrives)

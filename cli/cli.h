@@ -87,6 +87,7 @@ struct command {
 	size_t min_operands;
 	size_t max_operands;
 	enum completes operands;
+	const char *const *second_choices; /* what the second operand can be; NULL: the same as the first */
 	bool needs_machine;
 	int (*run)(struct cli *cli, const void *config, char **operands, size_t count);
 };
@@ -112,15 +113,23 @@ void cli_print_help(FILE *file);
 void cli_print_command_help(FILE *file, const struct command *command);
 int cli_dump_commands(FILE *file);
 
-/* json-file.c. Opening refuses a file that an option of @set or an operand names too. Return: 0 or an exit code, told.
- */
-int json_file_open(struct cli *cli, const struct option_set *set, char **operands, size_t count);
+/* json-file.c: the document's file, which must not be one that the command works on. */
+struct json_file_users {
+	const struct command *command; /* NULL: not known */
+	struct option_set set;
+	char **operands;
+	size_t count;
+};
+
+/* Return: 0 or an exit code, told. */
+int json_file_open(struct cli *cli, const struct json_file_users *users);
 int json_file_print(struct cli *cli); /* Return: 0, or -1, told */
 
 /* machine.c: the running kernel or a simulated machine. Return: 0 or an exit code, told. */
 int cli_open_machine(struct cli *cli);
 void cli_close_machine(struct cli *cli);
 bool cli_is_simulated(const struct cli *cli);
+const char *cli_machine_name(const struct cli *cli); /* by option or environment; NULL: the running kernel */
 
 /* report.c: how things are told. All go to stderr at once and into the JSON document. */
 

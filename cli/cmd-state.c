@@ -2,6 +2,9 @@
 /* vfiomigctl state: read a device's migration state, or move a lent device to one that starts no data session. */
 #include "devices.h"
 
+/* The others are entered by save and restore. */
+static const char *const targets[] = { "STOP", "RUNNING", "RUNNING_P2P", NULL };
+
 static void report(struct cli *cli, const char *name, uint32_t state)
 {
 	out_text(cli->doc, "device", NULL, "%s", name);
@@ -106,6 +109,7 @@ const struct command cmd_state = {
 	.min_operands = 1,
 	.max_operands = 2,
 	.operands = COMPLETES_DEVICE,
+	.second_choices = targets,
 	.needs_machine = true,
 	.run = run,
 };

@@ -12,12 +12,12 @@ static const char *completes_name(enum completes completes)
 	return completes < ARRAY_SIZE(names) ? names[completes] : names[0];
 }
 
-static struct json_object *choices_of(const struct option_def *def)
+static struct json_object *words_of(const char *const *words)
 {
 	struct json_object *array = json_object_new_array();
 
-	for (const char *const *choice = def->choices; choice && *choice; choice++)
-		json_object_array_add(array, json_object_new_string(*choice));
+	for (; words && *words; words++)
+		json_object_array_add(array, json_object_new_string(*words));
 	return array;
 }
 
@@ -37,7 +37,7 @@ static struct json_object *option_of(const struct option_def *def)
 	json_object_object_add(option, "value_optional", json_object_new_boolean(def->type == OPTION_OPTIONAL));
 	json_object_object_add(option, "takes_rest", json_object_new_boolean(def->type == OPTION_REST));
 	json_object_object_add(option, "help", json_object_new_string(def->help));
-	json_object_object_add(option, "choices", choices_of(def));
+	json_object_object_add(option, "choices", words_of(def->choices));
 	json_object_object_add(option, "completes", json_object_new_string(completes_name(def->completes)));
 	return option;
 }
@@ -59,6 +59,7 @@ static struct json_object *command_of(const struct command *command)
 	json_object_object_add(object, "summary", json_object_new_string(command->summary));
 	json_object_object_add(object, "usage", json_object_new_string(command->usage));
 	json_object_object_add(object, "operands", json_object_new_string(completes_name(command->operands)));
+	json_object_object_add(object, "second_choices", words_of(command->second_choices));
 	json_object_object_add(object, "options", options_of(command->options, command->option_count));
 	return object;
 }

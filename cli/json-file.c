@@ -21,27 +21,63 @@ static bool stat_named(const char *spec, struct stat *ret)
 	return stat(spec, ret) == 0;
 }
 
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 static bool is_same(const struct stat *file, const char *spec, int standard)
 {
 	struct stat st;
 	const bool there = strcmp(spec, "-") ? stat_named(spec, &st) : fstat(standard, &st) == 0;
 
-	return there && S_ISREG(st.st_mode) && st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+	return there && is_same_file(file, &st);
 }
 
-static const char *find_same(const struct stat *file, const struct option_set *set)
+/* What an option names that is read or written, or NULL. */
+static const char *named_by(const struct option_def *def, const void *at)
+{
+	if (def->type == OPTION_REST)
+		return *(char *const *const *)at ? **(char *const *const *)at : NULL;
+	if (def->completes == COMPLETES_ENDPOINT || def->completes == COMPLETES_FILE)
+		return def->type == OPTION_STRING ? *(const char *const *)at : NULL;
+	return NULL;
+}
+
+static bool is_descriptor(const struct stat *file, const struct option_def *def, const void *at)
+{
+	struct stat st;
+
+	return def->type == OPTION_DESCRIPTOR && *(const uint64_t *)at && fstat((int)*(const uint64_t *)at, &st) == 0 &&
+	       is_same_file(file, &st);
+}
+
+static const char *find_in_set(const struct stat *file, const struct option_set *set)
 {
 	for (size_t i = 0; i < set->count; i++) {
 		const struct option_def *def = &set->defs[i];
-		const bool names_file = def->completes == COMPLETES_ENDPOINT || def->completes == COMPLETES_FILE;
-		const char *value = NULL;
+		const void *at = (const char *)set->values + def->offset;
+		const char *value = named_by(def, at);
 
-		if (names_file && def->type == OPTION_STRING)
-			value = *(const char *const *)((const char *)set->values + def->offset);
 		if (value && (is_same(file, value, STDIN_FILENO) || is_same(file, value, STDOUT_FILENO)))
 			return value;
+		if (is_descriptor(file, def, at))
+			return def->name;
 	}
 	return NULL;
+}
+
+/* What else the file is to the command, or NULL. Of a command that is not known all operands may be files. */
+static const char *find_same(const struct cli *cli, const struct stat *file, const struct json_file_users *users)
+{
+	const char *same = find_in_set(file, &users->set), *machine = cli_machine_name(cli);
+	const bool named = !users->command || users->command->operands == COMPLETES_ENDPOINT;
+
+	for (size_t i = 0; named && i < users->count && !same; i++)
+		same = is_same(file, users->operands[i], STDIN_FILENO) ? users->operands[i] : NULL;
+	if (!same && machine && is_same(file, machine, STDIN_FILENO))
+		same = "the simulated machine";
+	return same;
 }
 
 static int open_file(const char *path, bool *ret_made)
@@ -52,7 +88,7 @@ static int open_file(const char *path, bool *ret_made)
 	return fd >= 0 || errno != EEXIST ? fd : open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
 }
 
-int json_file_open(struct cli *cli, const struct option_set *set, char **operands, size_t count)
+int json_file_open(struct cli *cli, const struct json_file_users *users)
 {
 	const char *path = cli->globals.json_file, *same;
 	struct stat st;
@@ -63,9 +99,7 @@ int json_file_open(struct cli *cli, const struct option_set *set, char **operand
 	cli->json_fd = open_file(path, &made);
 	if (cli->json_fd < 0 || fstat(cli->json_fd, &st) < 0)
 		return cli_fail_text(cli, CLI_FAILED, "--json-file: %s: %s", path, strerror(errno));
-	same = find_same(&st, set);
-	for (size_t i = 0; cli->command->operands == COMPLETES_ENDPOINT && i < count && !same; i++)
-		same = is_same(&st, operands[i], STDIN_FILENO) ? operands[i] : NULL;
+	same = find_same(cli, &st, users);
 	if (!same)
 		return 0;
 	if (made)
@@ -94,7 +128,7 @@ int json_file_print(struct cli *cli)
 {
 	bool made;
 
-	/* a mistake on the command line comes before the file is opened; one refused is not written to */
+	/* without a command it has not been opened; one refused is not written to */
 	if (cli->json_fd < 0)
 		return -1;
 	errno = 0;

@@ -35,16 +35,20 @@ static int open_simulated(struct cli *cli)
 	return r < 0 ? cli_fail_text(cli, CLI_FAILED, "simulated machine: %s", strerror(-r)) : 0;
 }
 
+const char *cli_machine_name(const struct cli *cli)
+{
+	const char *value = getenv(ENVIRONMENT);
+
+	if (cli->globals.sim)
+		return cli->globals.sim;
+	return value && *value ? value : NULL;
+}
+
 /* Children and scripts stand on the same machine. */
 static int choose(struct cli *cli)
 {
-	const char *value = cli->globals.sim;
+	const char *value = cli_machine_name(cli);
 
-	if (!value) {
-		value = getenv(ENVIRONMENT);
-		if (value && !*value)
-			value = NULL;
-	}
 	if (!value)
 		return 0;
 	cli->sim_value = strdup(value);

@@ -21,6 +21,49 @@ static struct option_set global_set(struct cli *cli)
 	return (struct option_set){ cli_global_options, cli_global_option_count, &cli->globals };
 }
 
+static const struct command *find_command_among(int argc, char **argv)
+{
+	const struct command *command = NULL;
+
+	for (int i = 1; i < argc && !command; i++)
+		command = cli_find_command(argv[i]);
+	return command;
+}
+
+/*
+ * How a mistake is to be told may stand after it. The tables are used, since what looks like an option may be the value
+ * of another; and what the document's file is to the command matters all the same.
+ */
+static void find_json(struct cli *cli, int argc, char **argv)
+{
+	const struct command *command = cli->command ? cli->command : find_command_among(argc, argv);
+	void *config = command ? calloc(1, command->config_size ? command->config_size : 1) : NULL;
+	struct globals seen = { 0 };
+	struct json_file_users users = { .command = command };
+	struct parse_result parsed;
+
+	if (config)
+		users.set = (struct option_set){ command->options, command->option_count, config };
+	const struct parse_request request = {
+		.sets = { users.set, { cli_global_options, cli_global_option_count, &seen } },
+		.lenient = true,
+		.argc = argc,
+		.argv = argv,
+	};
+	(void)options_parse(&request, &parsed);
+	cli->globals.json |= seen.json;
+	if (!cli->globals.json_file)
+		cli->globals.json_file = seen.json_file;
+	if (!cli->globals.sim)
+		cli->globals.sim = seen.sim;
+	users.operands = parsed.operands;
+	users.count = parsed.count;
+	(void)json_file_open(cli, &users);
+	options_clear(&users.set);
+	free(config);
+	free(parsed.operands);
+}
+
 static int parse_globals(struct cli *cli, int argc, char **argv, struct parse_result *ret)
 {
 	const struct parse_request request = {
@@ -30,22 +73,43 @@ static int parse_globals(struct cli *cli, int argc, char **argv, struct parse_re
 		.argv = argv,
 	};
 
-	return options_parse(&request, ret) < 0 ? cli_usage(cli, "%s", ret->message) : 0;
+	if (options_parse(&request, ret) == 0)
+		return 0;
+	find_json(cli, argc, argv);
+	return cli_usage(cli, "%s", ret->message);
+}
+
+static int open_json_file(struct cli *cli, const struct invocation *inv, const struct option_set *set)
+{
+	const struct json_file_users users = {
+		.command = inv->command,
+		.set = *set,
+		.operands = inv->parsed.operands,
+		.count = inv->parsed.count,
+	};
+
+	return json_file_open(cli, &users);
 }
 
 static int parse_command(struct cli *cli, struct invocation *inv, int argc, char **argv)
 {
 	const struct command *command = inv->command;
 	struct parse_request request = { .sets = { { 0 }, global_set(cli) }, .argc = argc, .argv = argv };
+	int r;
 
 	inv->config = calloc(1, command->config_size ? command->config_size : 1);
 	if (!inv->config)
 		return cli_fail_memory(cli);
 	request.sets[0] = (struct option_set){ command->options, command->option_count, inv->config };
-	if (options_parse(&request, &inv->parsed) < 0)
+	if (options_parse(&request, &inv->parsed) < 0) {
+		find_json(cli, argc, argv);
 		return cli_usage(cli, "%s", inv->parsed.message);
+	}
 	if (cli->globals.help)
 		return 0;
+	r = open_json_file(cli, inv, &request.sets[0]);
+	if (r)
+		return r;
 	if (inv->parsed.count < command->min_operands)
 		return cli_usage(cli, "%s: too few arguments", command->name);
 	if (inv->parsed.count > command->max_operands)
@@ -64,11 +128,8 @@ static void clear_invocation(struct invocation *inv)
 
 static int run_command(struct cli *cli, struct invocation *inv)
 {
-	const struct option_set set = { inv->command->options, inv->command->option_count, inv->config };
-	int r = json_file_open(cli, &set, inv->parsed.operands, inv->parsed.count);
+	int r = inv->command->needs_machine ? cli_open_machine(cli) : 0;
 
-	if (r == 0 && inv->command->needs_machine)
-		r = cli_open_machine(cli);
 	if (r == 0)
 		r = inv->command->run(cli, inv->config, inv->parsed.operands, inv->parsed.count);
 	return r;
@@ -79,8 +140,10 @@ static int dispatch(struct cli *cli, char **operands, size_t count)
 	struct invocation inv = { .command = cli_find_command(operands[0]) };
 	int r;
 
-	if (!inv.command)
+	if (!inv.command) {
+		find_json(cli, (int)count, operands);
 		return cli_usage(cli, "unknown command '%s'", operands[0]);
+	}
 	cli->command = inv.command;
 	r = parse_command(cli, &inv, (int)count, operands);
 	if (r == 0 && cli->globals.help)

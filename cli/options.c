@@ -271,7 +271,7 @@ int options_parse(const struct parse_request *request, struct parse_result *ret)
 	while ((c = getopt_long(request->argc, request->argv, parser.shorts, parser.longs, NULL)) != -1) {
 		if (c == OPERAND)
 			ret->operands[ret->count++] = optarg;
-		else if (take_option(&parser, c) < 0)
+		else if (take_option(&parser, c) < 0 && !request->lenient)
 			return -1;
 	}
 	for (int i = optind; i < request->argc; i++)

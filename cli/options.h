@@ -66,6 +66,7 @@ struct option_set {
 struct parse_request {
 	struct option_set sets[OPTION_SETS];
 	bool stop_at_operand; /* the first operand and all after it are left alone */
+	bool lenient;	      /* what is wrong is passed over */
 	int argc;
 	char **argv; /* argv[0] is skipped */
 };

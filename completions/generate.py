@@ -16,11 +16,20 @@ _vfiomigctl_options()
 	esac
 }
 
-# What the value of an option, or an operand, is completed with: words, or <kind>.
+# What the value of "COMMAND --option", or of "COMMAND --option=", is completed with: words, or <kind>; nothing when it
+# takes none there.
 _vfiomigctl_value()
 {
 	case "$1" in
 @VALUES@
+	esac
+}
+
+# The same for the operand that follows as many as the second number says: "COMMAND 0".
+_vfiomigctl_operand()
+{
+	case "$1" in
+@OPERANDS@
 	*) echo '<@DEFAULT@>' ;;
 	esac
 }
@@ -50,26 +59,37 @@ _vfiomigctl_complete()
 # The shell breaks words at = and :, which belong to ours; so the line is taken apart here.
 _vfiomigctl()
 {
-	local line=${COMP_LINE:0:COMP_POINT} cur prev command='' word kind strip
+	local line=${COMP_LINE:0:COMP_POINT} cur command='' word kind='' strip
+	local -i i operands=0
 	local -a words
 	read -ra words <<<"$line"
 	[[ $line == *[[:space:]] ]] && words+=('')
 	cur=${words[-1]}
-	prev=${words[-2]}
-	for word in "${words[@]:1:${#words[@]}-2}"; do
-		if [[ -z $command && " @COMMANDS@ " == *" $word "* ]]; then
+	for ((i = 1; i < ${#words[@]} - 1; i++)); do
+		word=${words[i]}
+		kind=''
+		if [[ $word == -?* ]]; then
+			kind=$(_vfiomigctl_value "$command $word")
+			[[ $kind ]] && i+=1
+		elif [[ $command ]]; then
+			operands+=1
+		else
 			command=$word
 		fi
 	done
+	# the last word is the value of an option if that made the loop step over it
+	((i == ${#words[@]})) || kind=''
 	strip=${cur%"${cur##*[=:]}"}
-	if [[ $cur == --*=* ]]; then
-		kind=$(_vfiomigctl_value "$command ${cur%%=*}")
+	if [[ $kind ]]; then
+		mapfile -t COMPREPLY < <(_vfiomigctl_complete "$cur" "$kind")
+	elif [[ $cur == --*=* ]]; then
+		kind=$(_vfiomigctl_value "$command ${cur%%=*}=")
 		mapfile -t COMPREPLY < <(_vfiomigctl_complete "${cur#*=}" "$kind")
 		strip=${strip#"${cur%%=*}="}
 	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_vfiomigctl_options "$command")" -- "$cur")
 	else
-		kind=$(_vfiomigctl_value "$command $prev")
+		kind=$(_vfiomigctl_operand "$command $operands")
 		mapfile -t COMPREPLY < <(_vfiomigctl_complete "$cur" "$kind")
 	fi
 	COMPREPLY=("${COMPREPLY[@]#"$strip"}")
@@ -139,18 +159,32 @@ def bash_case(pattern, text):
     return "\t%s) echo '%s' ;;" % (pattern, text)
 
 
+def bash_values(prefix, options):
+    """Where the value is optional it is only one after "="."""
+    lines = []
+    for option in options:
+        if option["value"]:
+            forms = ["--%s=" % option["name"]] + ([] if option["value_optional"] else ["--%s" % option["name"]])
+            lines.append(bash_case("|".join("%s' %s'" % (prefix, form) for form in forms), kind_of(option)))
+    return lines
+
+
 def bash(dump):
     everywhere = option_words(dump["options"])
     options = [bash_case(c["name"], " ".join(option_words(c["options"]) + everywhere)) for c in dump["commands"]]
     options.append(bash_case("*", " ".join(everywhere)))
-    values = [bash_case("*' --%s'" % o["name"], kind_of(o)) for o in dump["options"]
-              if o["value"] and not o["value_optional"]]
-    optional = [bash_case("*' --%s'" % o["name"], kind_of(o)) for o in dump["options"] if o["value_optional"]]
+    values = bash_values("*", dump["options"])
+    operands = []
     for command in dump["commands"]:
-        values += [bash_case("'%s --%s'" % (command["name"], o["name"]), kind_of(o))
-                   for o in command["options"] if o["value"]]
-        optional.append(bash_case("'%s '*" % command["name"], "<%s>" % command["operands"]))
-    text = BASH.replace("@OPTIONS@", "\n".join(options)).replace("@VALUES@", "\n".join(values + optional))
+        values += bash_values(command["name"], command["options"])
+        first = "<%s>" % command["operands"]
+        if command["second_choices"]:
+            operands.append(bash_case("'%s 0'" % command["name"], first))
+            operands.append(bash_case("'%s 1'" % command["name"], " ".join(command["second_choices"])))
+            first = "<nothing>"
+        operands.append(bash_case("'%s '*" % command["name"], first))
+    text = BASH.replace("@OPTIONS@", "\n".join(options)).replace("@VALUES@", "\n".join(values))
+    text = text.replace("@OPERANDS@", "\n".join(operands))
     return text.replace("@COMMANDS@", " ".join(c["name"] for c in dump["commands"])).replace("@DEFAULT@", "command")
 
 
@@ -181,8 +215,11 @@ def zsh_option(option):
 
 def zsh_command(command):
     lines = [spec for option in command["options"] for spec in zsh_option(option)]
-    operand = zsh_action(command["operands"], [])
-    specs = " \\\n\t\t\t".join(["$global"] + lines + ["'*:argument:%s'" % operand])
+    first = zsh_action(command["operands"], [])
+    operands = ["'*:argument:%s'" % first]
+    if command["second_choices"]:
+        operands = ["'1:argument:%s'" % first, "'2:argument:%s'" % zsh_action(None, command["second_choices"])]
+    specs = " \\\n\t\t\t".join(["$global"] + lines + operands)
     return "\t%s)\n\t\t_arguments %s\n\t\t;;" % (command["name"], specs)
 
 

@@ -67,8 +67,22 @@ def bash(dump, script):
     yield compare("bash: commands", {c["name"] for c in dump["commands"]}, bash_words(script, "vfiomigctl "))
     yield compare("bash: global options", everywhere, bash_words(script, "vfiomigctl -"))
     yield compare("bash: after a global option", {"save"}, bash_words(script, "vfiomigctl --sim=/tmp/x sa"))
+    commands = {c["name"] for c in dump["commands"]}
+    yield compare("bash: after an option with its value", commands, bash_words(script, "vfiomigctl --timeout 5 "))
+    yield compare("bash: after a value that is called like a command", commands,
+                  bash_words(script, "vfiomigctl --json-file list "))
+    yield compare("bash: after an option that takes a value only with =", commands,
+                  bash_words(script, "vfiomigctl --sim "))
+    yield compare("bash: value of an option after operands", {"--match"},
+                  bash_words(script, "vfiomigctl verify --json-file save x --ma"))
     for command in dump["commands"]:
         line = "vfiomigctl %s " % command["name"]
+        if command["second_choices"]:
+            second = set(command["second_choices"])
+            yield compare("bash: second operand of %s" % command["name"], second,
+                          bash_words(script, line + "--timeout 5 scm:x -q "))
+            yield compare("bash: third operand of %s" % command["name"], set(),
+                          bash_words(script, line + "scm:x %s " % min(second)))
         yield compare("bash: options of %s" % command["name"], names(command["options"]) | everywhere,
                       bash_words(script, line + "-"))
         for option in command["options"]:
@@ -85,6 +99,9 @@ def zsh(dump, script):
         case = re.search(r"^\t%s\)\n(.*?);;" % command["name"], text, flags=re.M | re.S)
         found = set(re.findall(r"'\*?(--?[a-z][a-z0-9-]*)=?-?\[", case.group(1))) if case else set()
         yield compare("zsh: options of %s" % command["name"], names(command["options"]), found)
+        second = re.search(r"'2:argument:\((.*)\)'", case.group(1)) if case else None
+        yield compare("zsh: second operand of %s" % command["name"], set(command["second_choices"]),
+                      set(second.group(1).split() if second else []))
     whole = text.split("global=(")[1].split("\n\t)")[0]
     found = set(re.findall(r"'\*?(--?[a-z][a-z0-9-]*)=?-?\[", whole))
     yield compare("zsh: global options", names(dump["options"]), found)

@@ -9,7 +9,7 @@ $ vfiomigctl -q save scm:a.sock --to state.vfm --force; vfiomigctl verify state.
 SIMULATED machine * (glob)
 SIMULATED: state.vfm is whole and intact: 1 device, 64.* of state (glob)
 $ vfiomigctl save scm:a.sock --to absent/state.vfm
-! vfiomigctl: SIMULATED: endpoint: absent/state.vfm: cannot make a file in its directory: * (glob)
+! vfiomigctl: SIMULATED: endpoint: absent/state.vfm: its directory cannot be opened: not there (ENOENT)
 [8]
 $ ls -A | grep -c vfiomig-
 0
@@ -53,6 +53,19 @@ $ vfiomigctl save scm:a.sock --to new.vfm --json-file ./new.vfm
 ! try 'vfiomigctl save --help'
 [2]
 $ vfiomigctl verify by-fd.vfm --json-file by-fd.vfm 2>/dev/null; test ! -e new.vfm && vfiomigctl -q verify by-fd.vfm
+$ for other in "list --json-file $VFIOMIG_SIM" "look by-fd.vfm --json-file by-fd.vfm" "verify by-fd.vfm -x --json-file=by-fd.vfm" \
+> "verify by-fd.vfm excess --json-file by-fd.vfm" "--sim=./fresh --json-file fresh list" "hold 0000:01:00.0 --ready-fd 7 --json-file ready" \
+> "hold 0000:01:00.0 --json-file by-fd.vfm --exec ./by-fd.vfm"; do vfiomigctl $other 7>ready 2>&1 | head -1; done
+vfiomigctl: --json-file: *machine is the same file as the simulated machine (glob)
+vfiomigctl: --json-file: by-fd.vfm is the same file as by-fd.vfm
+vfiomigctl: --json-file: by-fd.vfm is the same file as by-fd.vfm
+vfiomigctl: --json-file: by-fd.vfm is the same file as by-fd.vfm
+vfiomigctl: --json-file: fresh is the same file as the simulated machine
+vfiomigctl: --json-file: ready is the same file as ready-fd
+vfiomigctl: --json-file: by-fd.vfm is the same file as ./by-fd.vfm
+$ vfiomigctl list --json-file "$VFIOMIG_SIM" 2>/dev/null
+[2]
+$ test ! -e fresh && vfiomigctl -q verify by-fd.vfm && vfiomigctl -q list >/dev/null
 $ vfiomigctl save scm:a.sock --to new.vfm --json-file absent/out.json
 ! vfiomigctl: --json-file: absent/out.json: No such file or directory
 [1]
@@ -138,3 +151,19 @@ true
 # The caller's bytes travel with the state.
 $ head -c 100000 /dev/urandom >mine; vfiomigctl -q save scm:a.sock --to blob.vfm --blob mine
 $ vfiomigctl -q restore scm:b.sock --from blob.vfm --blob theirs; cmp mine theirs
+# Neither the file nor the way back succeeds: where the device is then is told, and that somebody has to look.
+$ release a >/dev/null; VFIOMIG_SIM=$PWD/failing; vfiomigctl -q list --sim-devices "edu@0000:01:00.0,state=64k,fail-arc=5" >/dev/null
+$ hold f 0000:01:00.0 && kill -STOP $holder_f; vfiomigctl --json save scm:f.sock --to stays.vfm --then stop >stays.json 2>stays.err & save=$!
+$ timeout 60 sh -c 'until ls -A | grep -q "^.vfiomig-"; do sleep 0.05; done'; echo theirs >stays.vfm; kill -CONT $holder_f; wait $save
+[4]
+$ json error.code transfer.state_before transfer.state_now devices.0.state <stays.json; cat stays.vfm stays.err
+"attention"
+"RUNNING"
+"STOP"
+"STOP"
+theirs
+vfiomigctl: SIMULATED: warning: 0000:01:00.0: STOP -> RUNNING: * (glob)
+vfiomigctl: SIMULATED: endpoint: stays.vfm: appeared meanwhile and was left alone
+$ vfiomigctl -q state scm:f.sock
+SIMULATED machine * (glob)
+State: STOP

@@ -73,7 +73,7 @@ $ vfiomigctl restore scm:a.sock --from both.vfm
 SIMULATED machine * (glob)
 0000:01:00.0 is STOP
 0000:02:00.0 is STOP
-! vfiomigctl: SIMULATED: setup: which device takes which state is not clear: a map must say so
+! vfiomigctl: SIMULATED: match: which device takes which state is not clear: a map must say so
 ! vfiomigctl: SIMULATED: no device was touched
 [2]
 $ vfm-contents 0000:01:00.0 5 write "wrong."
@@ -83,7 +83,7 @@ copied
 $ vfiomigctl restore scm:a.sock --from both.vfm --map 0=1 --map 1=1
 SIMULATED machine * (glob)
 ...
-! vfiomigctl: SIMULATED: setup: entry 1 of the map is a device that is taken
+! vfiomigctl: SIMULATED: match: entry 1 of the map is a device that is taken
 ! vfiomigctl: SIMULATED: no device was touched
 [2]
 $ vfiomigctl restore scm:a.sock --from both.vfm --map nobody=1
@@ -145,3 +145,11 @@ vfiomigctl: SIMULATED: 0000:06:00.0 is RUNNING again
 $ vfiomigctl state scm:r.sock -q
 SIMULATED machine * (glob)
 State: RUNNING
+# The same where the driver would let a half-loaded device run: mlx5 takes a stream that ends early for a whole one.
+$ hold h 0000:03:00.0 --recover; vfm-contents 0000:03:00.0 0 write "whole"; vfiomigctl -q save scm:h.sock --to mlx5.vfm; vfm-contents 0000:03:00.0 0 write "other"
+$ rm slow; mkfifo slow; vfiomigctl -q restore scm:h.sock --from slow & exec 7>slow; head -c -100 mlx5.vfm >&7; await h.log "lent to"
+$ timeout 60 sh -c 'until vfm-contents 0000:03:00.0 0 read 5 | grep -q whole; do sleep 0.1; done'; sleep 1; kill -KILL $!; wait $! 2>/dev/null; exec 7>&-
+$ await h.log "is RUNNING again"; tail -2 h.log; vfm-contents 0000:03:00.0 0 read 5
+vfiomigctl: SIMULATED: 0000:03:00.0 was half loaded and has been reset: it is blank
+vfiomigctl: SIMULATED: 0000:03:00.0 is RUNNING again
+.....

@@ -82,6 +82,39 @@ $ vfiomigctl list nonsense --json | json exit_code error.code error.errno_name e
 false
 ! vfiomigctl: list: 'nonsense' is one argument too many
 ! try 'vfiomigctl list --help'
+# Wherever --json stands; not where it is the value of an option or an argument of the command to run.
+$ for words in "--nonsense --json list" "list --nonsense --json" "--nonsense x --json" "nonsense --json" "--json" \
+> "list --json --timeout" "save x --to y --then z --json" "state x --json --json-file"; do
+> vfiomigctl $words 2>/dev/null | json exit_code error.code error.message; done
+2
+"usage"
+"unknown option '--nonsense'"
+2
+"usage"
+"unknown option '--nonsense'"
+2
+"usage"
+"unknown option '--nonsense'"
+2
+"usage"
+"unknown command 'nonsense'"
+2
+"usage"
+"a command is missing"
+2
+"usage"
+"option '--timeout' needs a value"
+2
+"usage"
+"--then: 'z' is not one of stop, run, running, running-p2p"
+2
+"usage"
+"option '--json-file' needs a value"
+$ for words in "save --nonsense --to --json" "list --nonsense -- --json" "hold x --nonsense --exec y --json"; do vfiomigctl $words 2>/dev/null; done
+[2]
+$ vfiomigctl list --nonsense --json-file=late.json 2>/dev/null; json exit_code command <late.json
+2
+"list"
 $ vfiomigctl --help
 Usage: vfiomigctl [OPTION...] COMMAND [ARGUMENT...]
 ...

@@ -2,7 +2,8 @@
 /*
  * Fault sweep: every call of every operation fails once in each mode, then from there on for ever. After each run
  * nothing may be left open, what the error says of the device's state must be true, a source must never have been
- * reset and a target never hold half a state. TAP on stdout: sweep [OPERATION...].
+ * reset and a target never hold half a state. With --pairs every two calls of the operations of few calls fail, as many
+ * as SECONDS allow. TAP on stdout: sweep [--pairs SECONDS] [OPERATION...].
  */
 #include <errno.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vfiomig.h>
@@ -47,6 +49,7 @@ struct operation {
 	const char *name;
 	int (*run)(struct bench *b);
 	bool devices;	      /* open both devices before the faults begin */
+	bool small;	      /* has few calls, and something to undo: every pair can fail */
 	bool shared;	      /* the machine is in a file, for a peer with a handle of its own */
 	bool loads;	      /* the target may end blank and reset, never half loaded */
 	bool both;	      /* either side may have failed: the operation checks the states itself */
@@ -364,18 +367,21 @@ static int op_handover(struct bench *b)
 }
 
 static const struct operation operations[] = {
-	{ "open", op_open, .devices = false },
+	{ "open", op_open, .small = true },
 	{ "discover", op_discover, .devices = false },
-	{ "map", op_map, .devices = true, .source_then = VFM_STATE_RUNNING, .target_then = VFM_STATE_RUNNING },
-	{ "interrupts", op_interrupts, .devices = true, .source_then = VFM_STATE_RUNNING,
+	{ "map", op_map, .devices = true, .small = true, .source_then = VFM_STATE_RUNNING,
 	  .target_then = VFM_STATE_RUNNING },
-	{ "save", op_save, .devices = true, .source_then = VFM_STATE_RUNNING, .target_then = VFM_STATE_RUNNING },
-	{ "save-live", op_save_live, .devices = true, .source_then = VFM_STATE_STOP, .target_then = VFM_STATE_RUNNING },
-	{ "save-file", op_save_file, .devices = true, .source_then = VFM_STATE_RUNNING,
+	{ "interrupts", op_interrupts, .devices = true, .small = true, .source_then = VFM_STATE_RUNNING,
 	  .target_then = VFM_STATE_RUNNING },
-	{ "restore", op_restore, .devices = true, .loads = true, .source_then = VFM_STATE_RUNNING,
+	{ "save", op_save, .devices = true, .small = true, .source_then = VFM_STATE_RUNNING,
 	  .target_then = VFM_STATE_RUNNING },
-	{ "copy", op_copy, .devices = true, .loads = true, .source_then = VFM_STATE_STOP,
+	{ "save-live", op_save_live, .devices = true, .small = true, .source_then = VFM_STATE_STOP,
+	  .target_then = VFM_STATE_RUNNING },
+	{ "save-file", op_save_file, .devices = true, .small = true, .source_then = VFM_STATE_RUNNING,
+	  .target_then = VFM_STATE_RUNNING },
+	{ "restore", op_restore, .devices = true, .small = true, .loads = true, .source_then = VFM_STATE_RUNNING,
+	  .target_then = VFM_STATE_RUNNING },
+	{ "copy", op_copy, .devices = true, .small = true, .loads = true, .source_then = VFM_STATE_STOP,
 	  .target_then = VFM_STATE_RUNNING },
 	{ "handover", op_handover, .devices = true, .loads = true, .both = true },
 	{ "lend", op_lend, .devices = true, .shared = true, .source_then = VFM_STATE_RUNNING,
@@ -516,38 +522,50 @@ static int check_leaks(struct bench *b)
 	return 0;
 }
 
-/* Return: 1 struck and right, 0 the operation has no call number @call, -1 wrong. */
-static int one_run(const struct operation *op, uint64_t call, uint32_t mode, bool forever)
+static void describe(const struct vfm_sim_fault *faults, size_t count)
 {
-	struct vfm_sim_fault fault = {
-		.size = sizeof(fault), .mode = mode, .call = call, .count = forever ? UINT64_MAX : 1
-	};
+	for (size_t i = 0; i < count; i++)
+		printf("%s call %llu mode %u%s", i ? "," : "", (unsigned long long)faults[i].call, faults[i].mode,
+		       faults[i].count > 1 ? " and all that follow" : "");
+}
+
+/* Return: how many of the plan's faults struck, or -1: something was wrong. */
+static int one_run(const struct operation *op, const struct vfm_sim_fault *faults, size_t count)
+{
 	struct bench b;
-	bool struck;
+	uint64_t struck;
 	int r, wrong;
 
-	if (bench_open(&b, op) || vfm_sim_set_faults(b.sim, &fault, 1)) {
+	if (bench_open(&b, op) || vfm_sim_set_faults(b.sim, faults, count)) {
 		bench_close(&b);
 		return -1;
 	}
 	r = op->run(&b);
-	struck = b.struck || vfm_sim_faults_hit(b.sim) > 0;
+	struck = b.struck ? b.struck : vfm_sim_faults_hit(b.sim);
 	wrong = struck || r == 0 ? 0 : fail("failed without a fault", &b);
 	if (vfm_sim_set_faults(b.sim, NULL, 0))
 		wrong = -1;
 	if (b.wrong)
 		wrong = fail("the handover went wrong", &b);
 	if (!wrong && op->devices && !op->both)
-		wrong = check_states(&b, op, r) || check_undone(&b, op, r, forever);
+		wrong = check_states(&b, op, r) || check_undone(&b, op, r, faults[0].count > 1);
 	if (!wrong)
 		wrong = check_leaks(&b);
 	bench_close(&b);
 	if (wrong) {
-		printf("# ^ %s: call %llu mode %u%s gave %d\n", op->name, (unsigned long long)call, mode,
-		       forever ? " and all that follow" : "", r);
+		printf("# ^ %s:", op->name);
+		describe(faults, count);
+		printf(" gave %d\n", r);
 		return -1;
 	}
-	return struck;
+	return struck > INT32_MAX ? INT32_MAX : (int)struck;
+}
+
+static struct vfm_sim_fault fault_at(uint64_t call, uint32_t mode, bool forever)
+{
+	return (struct vfm_sim_fault){
+		.size = sizeof(struct vfm_sim_fault), .mode = mode, .call = call, .count = forever ? UINT64_MAX : 1
+	};
 }
 
 static int sweep(const struct operation *op, uint32_t mode, bool forever, uint64_t *ret_calls)
@@ -555,7 +573,8 @@ static int sweep(const struct operation *op, uint32_t mode, bool forever, uint64
 	unsigned int bad = 0;
 
 	for (uint64_t call = 1; call < 100000; call++) {
-		int r = one_run(op, call, mode, forever);
+		const struct vfm_sim_fault fault = fault_at(call, mode, forever);
+		int r = one_run(op, &fault, 1);
 
 		if (r == 0) {
 			*ret_calls = call - 1;
@@ -568,22 +587,100 @@ static int sweep(const struct operation *op, uint32_t mode, bool forever, uint64
 	return -1;
 }
 
-static bool wanted(const char *name, int argc, char **argv)
+/* pairs */
+
+static uint64_t now_ms(void)
 {
-	for (int i = 1; i < argc; i++)
-		if (!strcmp(argv[i], name))
-			return true;
-	return argc == 1;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-int main(int argc, char **argv)
+struct pairs {
+	uint64_t deadline_ms;
+	uint64_t ran;
+	unsigned int bad;
+	bool late; /* the deadline came first */
+};
+
+/*
+ * The fault at @call, and a second one at each call after it. What is called after the first depends on it, so that the
+ * second goes on until it finds no call. Return: the first struck.
+ */
+static bool pairs_of_first(const struct operation *op, uint64_t call, const uint32_t modes[2], struct pairs *pairs)
 {
-	static const char *const modes[] = { "", "before", "after", "partial" };
-	size_t total = sizeof(operations) / sizeof(operations[0]);
+	int r = 2;
+
+	for (uint64_t second = call + 1; r != 1 && r != 0 && pairs->bad < 8; second++) {
+		const struct vfm_sim_fault faults[] = { fault_at(call, modes[0], false),
+							fault_at(second, modes[1], false) };
+
+		pairs->late = now_ms() > pairs->deadline_ms;
+		if (pairs->late)
+			return false;
+		r = one_run(op, faults, 2);
+		pairs->bad += r < 0;
+		pairs->ran += r < 0 || r > 1;
+	}
+	return r != 0;
+}
+
+static int sweep_pairs(const struct operation *op, const uint32_t modes[2], struct pairs *pairs)
+{
+	pairs->ran = 0;
+	pairs->bad = 0;
+	pairs->late = false;
+	for (uint64_t call = 1; pairs->bad < 8 && pairs_of_first(op, call, modes, pairs); call++)
+		;
+	if (pairs->late)
+		printf("# %s: the time was over before the pairs were\n", op->name);
+	return pairs->bad ? -1 : 0;
+}
+
+static bool wanted(const char *name, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++)
+		if (!strcmp(argv[i], name))
+			return true;
+	return argc == 0;
+}
+
+static const char *const mode_names[] = { "", "before", "after", "partial" };
+
+/* Every pair of faults, of equal and of different modes, in operations of few calls. */
+static int all_pairs(unsigned int seconds, int argc, char **argv)
+{
+	const size_t total = sizeof(operations) / sizeof(operations[0]);
+	struct pairs pairs = { .deadline_ms = now_ms() + 1000ull * seconds };
+	unsigned int number = 0, failed = 0;
+	uint64_t ran = 0;
+
+	for (size_t i = 0; i < total; i++) {
+		for (uint32_t mode = 0; mode < 9; mode++) {
+			const uint32_t modes[] = { 1 + mode / 3, 1 + mode % 3 };
+			int r;
+
+			if (!operations[i].small || !wanted(operations[i].name, argc, argv))
+				continue;
+			r = sweep_pairs(&operations[i], modes, &pairs);
+			failed += r != 0;
+			ran += pairs.ran;
+			printf("%s %u - %s: %llu pairs of calls, %s and %s%s\n", r ? "not ok" : "ok", ++number,
+			       operations[i].name, (unsigned long long)pairs.ran, mode_names[modes[0]],
+			       mode_names[modes[1]], pairs.late ? ", cut short by time" : "");
+		}
+	}
+	printf("1..%u\n# %llu pairs\n", number, (unsigned long long)ran);
+	return failed ? 1 : 0;
+}
+
+static int all_single(int argc, char **argv)
+{
+	const size_t total = sizeof(operations) / sizeof(operations[0]);
 	unsigned int number = 0, failed = 0;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("TAP version 13\n1..%zu\n", total * 6);
+	printf("1..%zu\n", total * 6);
 	for (size_t i = 0; i < total; i++) {
 		for (uint32_t mode = VFM_SIM_FAULT_BEFORE; mode <= VFM_SIM_FAULT_PARTIAL; mode++) {
 			for (int forever = 0; forever < 2; forever++) {
@@ -594,10 +691,19 @@ int main(int argc, char **argv)
 
 				failed += r != 0;
 				printf("%s %u - %s: each of %llu calls %s%s\n", r ? "not ok" : "ok", ++number,
-				       operations[i].name, (unsigned long long)calls, modes[mode],
+				       operations[i].name, (unsigned long long)calls, mode_names[mode],
 				       forever ? ", with all that follow" : "");
 			}
 		}
 	}
 	return failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("TAP version 13\n");
+	if (argc > 2 && !strcmp(argv[1], "--pairs"))
+		return all_pairs((unsigned int)strtoul(argv[2], NULL, 10), argc - 3, argv + 3);
+	return all_single(argc - 1, argv + 1);
 }

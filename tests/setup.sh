@@ -8,12 +8,13 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
 build='build-essential meson ninja-build pkg-config python3 libxxhash-dev libjson-c-dev libpci-dev scdoc'
 check='check clang clang-format codespell shellcheck valgrind libc6-dbg libc6-dev-i386 git procps util-linux bash zsh'
+foreign='gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user'
 kernel='linux-source-6.12 flex bison bc libelf-dev libssl-dev rsync xz-utils kmod cpio perl'
 machine='qemu-system-x86 busybox-static'
 
 missing_packages() {
 	# shellcheck disable=SC2086 # names of packages, separated by blanks
-	printf '%s\n' $build $check $kernel $machine | while read -r package; do
+	printf '%s\n' $build $check $foreign $kernel $machine | while read -r package; do
 		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=
 		[ "$status" = installed ] || echo "$package"
 	done

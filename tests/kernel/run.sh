@@ -135,10 +135,15 @@ judge() {
 		/^ok [0-9]/ { good++ }
 		/^not ok [0-9]/ { bad++ }
 		/^1\.\.[0-9]+$/ { plan = substr($0, 4); plans++ }
+		/^LAB-COUNT [0-9]+ [0-9]+$/ { counted_good = $2; counted_bad = $3; counts++ }
 		/^Bail out!/ { verdict = "bailed out" }
 		/^LAB-COMPLAINT / || /Kernel panic/ || /^\[ *[0-9.]+\] (BUG:|Oops|WARNING:)/ { complaints++ }
 		/^LAB-DONE / { done = 1; rc = $2 }
 		END {
+			if (counts == 1 && counted_good >= good && counted_bad >= bad) {
+				good = counted_good
+				bad = counted_bad
+			}
 			if (complaints)
 				verdict = "the kernel complained"
 			else if (!done)

@@ -121,6 +121,8 @@ bad() {
 }
 
 test_run() {
+	printf '. /lab/lib.sh\nok lost >/dev/null\nok seen\ntap_done\n' >"$work/case.sh"
+	check "a line that the console lost was counted" "$here/run.sh" "$work/case.sh"
 	bad "a failed check" failed <<-'END'
 	. /lab/lib.sh
 	check false false

@@ -12,11 +12,30 @@
 /* ioctl codes carry neither size nor direction: type ';' and a number */
 #define VFIO_IOCTL(n) (0x3b00u + 100u + (n))
 
+/* container, and an iommufd that stands in for one */
+#define VFIO_GET_API_VERSION VFIO_IOCTL(0u)
+#define VFIO_CHECK_EXTENSION VFIO_IOCTL(1u) /* argument: the number itself */
+#define VFIO_SET_IOMMU VFIO_IOCTL(2u)	    /* argument: the number itself */
+#define VFIO_IOMMU_GET_INFO VFIO_IOCTL(12u)
+#define VFIO_IOMMU_MAP_DMA VFIO_IOCTL(13u)
+#define VFIO_IOMMU_UNMAP_DMA VFIO_IOCTL(14u)
+#define VFIO_IOMMU_DIRTY_PAGES VFIO_IOCTL(17u)
+
+/* group */
+#define VFIO_GROUP_GET_STATUS VFIO_IOCTL(3u)
+#define VFIO_GROUP_SET_CONTAINER VFIO_IOCTL(4u) /* argument: pointer to the descriptor, int32_t */
+#define VFIO_GROUP_UNSET_CONTAINER VFIO_IOCTL(5u)
+#define VFIO_GROUP_GET_DEVICE_FD VFIO_IOCTL(6u) /* argument: the name; answers a descriptor */
+
+/* device; numbers are used anew by each kind of file */
 #define VFIO_DEVICE_GET_INFO VFIO_IOCTL(7u)
 #define VFIO_DEVICE_GET_REGION_INFO VFIO_IOCTL(8u)
 #define VFIO_DEVICE_GET_IRQ_INFO VFIO_IOCTL(9u)
 #define VFIO_DEVICE_SET_IRQS VFIO_IOCTL(10u)
 #define VFIO_DEVICE_RESET VFIO_IOCTL(11u)
+#define VFIO_DEVICE_GET_PCI_HOT_RESET_INFO VFIO_IOCTL(12u)
+#define VFIO_DEVICE_PCI_HOT_RESET VFIO_IOCTL(13u)
+#define VFIO_DEVICE_IOEVENTFD VFIO_IOCTL(16u)
 #define VFIO_DEVICE_FEATURE VFIO_IOCTL(17u)
 #define VFIO_DEVICE_BIND_IOMMUFD VFIO_IOCTL(18u)
 #define VFIO_DEVICE_ATTACH_IOMMUFD_PT VFIO_IOCTL(19u)
@@ -120,22 +139,70 @@ struct vfio_irq_set {
 	uint8_t data[];
 };
 
+#define VFIO_DEVICE_BIND_FLAG_TOKEN 0x1u /* Linux 6.17; EINVAL before */
+
+/* Before Linux 6.17 16 bytes: argsz covers token_uuid_ptr only where the flag is set. */
 struct vfio_device_bind_iommufd {
 	uint32_t argsz;
 	uint32_t flags;
 	int32_t iommufd;
 	uint32_t out_devid;
+	uint64_t token_uuid_ptr;
 };
 
+#define VFIO_DEVICE_ATTACH_PASID 0x1u /* Linux 6.15 */
+#define VFIO_DEVICE_DETACH_PASID 0x1u
+
+/* Before Linux 6.15 without pasid, 12 and 8 bytes. */
 struct vfio_device_attach_iommufd_pt {
 	uint32_t argsz;
 	uint32_t flags;
 	uint32_t pt_id;
+	uint32_t pasid;
 };
 
 struct vfio_device_detach_iommufd_pt {
 	uint32_t argsz;
 	uint32_t flags;
+	uint32_t pasid;
+};
+
+/* Hot reset: a bus or slot reset, and all functions it reaches. */
+#define VFIO_PCI_HOT_RESET_FLAG_DEV_ID 0x1u	  /* cdev: devid instead of group_id */
+#define VFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED 0x2u /* all of them belong to this iommufd */
+#define VFIO_PCI_DEVID_OWNED 0u			  /* through the group of an owned device */
+#define VFIO_PCI_DEVID_NOT_OWNED 0xffffffffu
+
+struct vfio_pci_dependent_device {
+	uint32_t group_id; /* or devid */
+	uint16_t segment;
+	uint8_t bus;
+	uint8_t devfn;
+};
+
+struct vfio_pci_hot_reset_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t count;
+	struct vfio_pci_dependent_device devices[];
+};
+
+struct vfio_pci_hot_reset {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t count;
+	int32_t group_fds[];
+};
+
+#define VFIO_DEVICE_IOEVENTFD_SIZE_MASK 0xfu /* 1, 2, 4 or 8 bytes */
+
+struct vfio_device_ioeventfd {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t offset; /* in the device file */
+	uint64_t data;
+	int32_t fd; /* -1 takes it back */
+	uint32_t reserved;
 };
 
 /* DEVICE_FEATURE: feature number in the low half of flags, operation above */
@@ -144,9 +211,18 @@ struct vfio_device_detach_iommufd_pt {
 #define VFIO_DEVICE_FEATURE_SET (1u << 17)
 #define VFIO_DEVICE_FEATURE_PROBE (1u << 18)
 
+#define VFIO_DEVICE_FEATURE_PCI_VF_TOKEN 0u /* 16 bytes of UUID */
 #define VFIO_DEVICE_FEATURE_MIGRATION 1u
 #define VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE 2u
+#define VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY 3u
+#define VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP 4u
+#define VFIO_DEVICE_FEATURE_LOW_POWER_EXIT 5u
+#define VFIO_DEVICE_FEATURE_DMA_LOGGING_START 6u
+#define VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP 7u
+#define VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT 8u
 #define VFIO_DEVICE_FEATURE_MIG_DATA_SIZE 9u
+#define VFIO_DEVICE_FEATURE_BUS_MASTER 10u /* CDX devices */
+#define VFIO_DEVICE_FEATURE_DMA_BUF 11u	   /* Linux 6.19; answers a descriptor */
 #define VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 12u
 
 struct vfio_device_feature {
@@ -178,6 +254,28 @@ struct vfio_device_feature_mig_state {
 	int32_t data_fd;
 };
 
+struct vfio_device_low_power_entry_with_wakeup {
+	int32_t wakeup_eventfd;
+	uint32_t reserved;
+};
+
+struct vfio_device_feature_bus_master {
+	uint32_t op; /* 0 clear, 1 set */
+};
+
+struct vfio_region_dma_range {
+	uint64_t offset;
+	uint64_t length;
+};
+
+struct vfio_device_feature_dma_buf {
+	uint32_t region_index;
+	uint32_t open_flags;
+	uint32_t flags;
+	uint32_t nr_ranges;
+	struct vfio_region_dma_range dma_ranges[];
+};
+
 struct vfio_device_feature_mig_data_size {
 	uint64_t stop_copy_length;
 };
@@ -187,6 +285,86 @@ struct vfio_precopy_info {
 	uint32_t flags; /* echoed before MIG_PRECOPY_INFOv2 is set: pass 0, ignore */
 	uint64_t initial_bytes;
 	uint64_t dirty_bytes;
+};
+
+#define VFIO_API_VERSION 0u
+
+#define VFIO_TYPE1_IOMMU 1u
+#define VFIO_TYPE1v2_IOMMU 3u
+#define VFIO_DMA_CC_IOMMU 4u
+#define VFIO_NOIOMMU_IOMMU 8u
+#define VFIO_UNMAP_ALL 9u
+#define VFIO_UPDATE_VADDR 10u
+
+#define VFIO_GROUP_FLAGS_VIABLE 0x1u
+#define VFIO_GROUP_FLAGS_CONTAINER_SET 0x2u
+
+struct vfio_group_status {
+	uint32_t argsz;
+	uint32_t flags;
+};
+
+#define VFIO_IOMMU_INFO_PGSIZES 0x1u
+#define VFIO_IOMMU_INFO_CAPS 0x2u
+
+#define VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE 1u
+#define VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION 2u
+#define VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL 3u
+
+struct vfio_iommu_type1_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t iova_pgsizes;
+	uint32_t cap_offset;
+	uint32_t pad;
+};
+
+struct vfio_iova_range {
+	uint64_t start;
+	uint64_t end; /* inclusive */
+};
+
+struct vfio_iommu_type1_info_cap_iova_range {
+	struct vfio_info_cap_header header;
+	uint32_t nr_iovas;
+	uint32_t reserved;
+	struct vfio_iova_range iova_ranges[];
+};
+
+struct vfio_iommu_type1_info_cap_migration {
+	struct vfio_info_cap_header header;
+	uint32_t flags;
+	uint64_t pgsize_bitmap;
+	uint64_t max_dirty_bitmap_size; /* bytes */
+};
+
+struct vfio_iommu_type1_info_dma_avail {
+	struct vfio_info_cap_header header;
+	uint32_t avail;
+};
+
+#define VFIO_DMA_MAP_FLAG_READ 0x1u
+#define VFIO_DMA_MAP_FLAG_WRITE 0x2u
+#define VFIO_DMA_MAP_FLAG_VADDR 0x4u
+
+struct vfio_iommu_type1_dma_map {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t vaddr;
+	uint64_t iova;
+	uint64_t size;
+};
+
+#define VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP 0x1u
+#define VFIO_DMA_UNMAP_FLAG_ALL 0x2u
+#define VFIO_DMA_UNMAP_FLAG_VADDR 0x4u
+
+struct vfio_iommu_type1_dma_unmap {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t iova;
+	uint64_t size; /* out: bytes taken back */
+	uint8_t data[];
 };
 
 #endif

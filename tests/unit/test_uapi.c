@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "uapi/iommufd.h"
@@ -11,7 +12,7 @@
 #include "uapi-table.h"
 
 #define NAME_ROOM 96
-#define MAX_REFERENCES 512
+#define MAX_REFERENCES 1024
 
 struct reference {
 	char name[NAME_ROOM];
@@ -71,10 +72,9 @@ START_TEST(test_every_number_is_the_kernels)
 	load_references();
 	for (size_t i = 0; i < UAPI_ENTRIES; i++) {
 		struct reference *reference = find_reference(uapi_entries[i].name);
-		unsigned long long ours;
+		unsigned long long ours = uapi_entries[i].number;
 
 		ck_assert_msg(reference != NULL, "%s has no reference", uapi_entries[i].name);
-		ck_assert_msg(uapi_number(&uapi_entries[i], &ours), "%s is not defined", uapi_entries[i].name);
 		ck_assert_msg(ours == reference->number, "%s is 0x%llx, reference 0x%llx", uapi_entries[i].name, ours,
 			      reference->number);
 		reference->seen = true;

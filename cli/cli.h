@@ -52,6 +52,7 @@ struct globals {
 	const char *sim;
 	const char *sim_devices;
 	const char *iommu;
+	const char *quirks_file;
 	uint64_t timeout_ns;
 };
 
@@ -67,6 +68,7 @@ struct cli {
 	char *sim_value; /* what --sim or the environment said; NULL: the running kernel */
 	struct vfm_context *ctx;
 	struct vfm_cancel *cancel;
+	struct peer *peer; /* the command of "exec:", until peer_end() */
 	struct out_node *doc;
 	bool data_on_stdout; /* what is for people goes to stderr then */
 	bool changed;	     /* a device is not in the state it was found in, as it was asked for */
@@ -100,6 +102,7 @@ extern const struct command cmd_copy;
 extern const struct command cmd_help;
 extern const struct command cmd_hold;
 extern const struct command cmd_inspect;
+extern const struct command cmd_iova;
 extern const struct command cmd_list;
 extern const struct command cmd_restore;
 extern const struct command cmd_save;
@@ -109,6 +112,8 @@ extern const struct command cmd_verify;
 extern const struct command cmd_version;
 
 /* help.c, dump.c */
+extern const char *const cli_device_forms[]; /* how operands are written that are more than a name; end with NULL */
+extern const char *const cli_endpoint_forms[];
 void cli_print_help(FILE *file);
 void cli_print_command_help(FILE *file, const struct command *command);
 int cli_dump_commands(FILE *file);
@@ -151,6 +156,8 @@ __attribute__((format(printf, 2, 3))) int cli_usage(struct cli *cli, const char 
 /* Any other failure that no struct vfm_error describes. Return: @code. */
 __attribute__((format(printf, 3, 4))) int cli_fail_text(struct cli *cli, int code, const char *fmt, ...);
 int cli_fail_memory(struct cli *cli);
+/* A state as the document has it: a name, or null for one that is not known. */
+void cli_add_state(struct out_node *node, const char *key, const char *label, uint32_t state);
 __attribute__((format(printf, 2, 3))) void cli_warn(struct cli *cli, const char *fmt, ...);
 /* What happens while it happens; silenced by --quiet. */
 __attribute__((format(printf, 2, 3))) void cli_note(struct cli *cli, const char *fmt, ...);

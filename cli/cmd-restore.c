@@ -6,6 +6,7 @@
 #include "endpoints.h"
 #include "holder.h"
 #include "mapping.h"
+#include "peer.h"
 #include "streams.h"
 #include "transfers.h"
 
@@ -68,6 +69,7 @@ struct restore_ends {
 	struct vfm_endpoint *blob; /* NULL without --blob */
 	struct holder *holder;
 	int blob_code; /* what became of the blob */
+	bool loaded;   /* the devices hold what came */
 };
 
 /* The source's last word has been sent; what the peer does with the socket after it changes nothing. */
@@ -166,6 +168,7 @@ static int restore_into(struct cli *cli, const struct restore_config *restore, c
 		r = endpoint_await(cli, ends->stream);
 	if (r == 0)
 		r = load(cli, restore, devices, ends, &opts);
+	ends->loaded = r == 0;
 	hang_up(ends);
 	if (r || !keeps(restore))
 		return r ? r : ends->blob_code;
@@ -202,7 +205,7 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 		devices_close(&devices);
 	}
 	close_ends(&ends);
-	return r;
+	return peer_end(cli, r, ends.loaded || r == CLI_DOUBT);
 }
 
 const struct command cmd_restore = {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "endpoints.h"
+#include "ready.h"
 #include "transfers.h"
 
 struct save_config {
@@ -12,6 +13,7 @@ struct save_config {
 	const char *blob;
 	bool live;
 	bool no_p2p;
+	uint64_t ready_fd;
 	uint64_t precopy_bytes;
 	uint64_t precopy_ns;
 };
@@ -33,11 +35,13 @@ static const struct option_def options[] = {
 	       .help = "several devices: none does DMA to another, I vouch for it"),
 	OPTION(save_config, endpoint.force, FLAG, "force", .help = "replace an existing file"),
 	ENDPOINT_OPTIONS(save_config, endpoint),
+	OPTION(save_config, ready_fd, DESCRIPTOR, "ready-fd", .value = "N",
+	       .help = "--listen: write a line to descriptor N once the peer can call"),
 };
 
 static int check(struct cli *cli, const struct save_config *save)
 {
-	const bool peer = save->endpoint.duplex || (save->to && endpoint_is_socket(save->to));
+	const bool peer = save->endpoint.duplex || (save->to && endpoint_is_two_way(save->to));
 
 	if (!save->to)
 		return cli_usage(cli, "save: --to ENDPOINT is missing");
@@ -45,7 +49,9 @@ static int check(struct cli *cli, const struct save_config *save)
 		return cli_usage(cli, "--then: a device that is handed over to a peer stays stopped here");
 	if (!save->live && (save->precopy_bytes || save->precopy_ns))
 		return cli_usage(cli, "--precopy-limit-*: these limits are for --live");
-	return 0;
+	if (save->ready_fd && !endpoint_listens(save->to, &save->endpoint))
+		return cli_usage(cli, "--ready-fd: there is nothing to be ready for without --listen");
+	return ready_check(cli, save->ready_fd);
 }
 
 static void fill(struct cli *cli, const struct save_config *save, struct vfm_transfer_opts *opts)
@@ -123,6 +129,15 @@ static int save_devices(struct cli *cli, const struct save_config *save, const s
 	return r;
 }
 
+static int await_peer(struct cli *cli, const struct save_config *save, struct vfm_endpoint *endpoint)
+{
+	int r = 0;
+
+	if (endpoint_listens(save->to, &save->endpoint))
+		r = ready_tell(cli, save->ready_fd, false, CLI_FAILED);
+	return r ? r : endpoint_await(cli, endpoint);
+}
+
 static int save_to(struct cli *cli, const struct save_config *save, char **specs, size_t count,
 		   struct vfm_transfer_opts *opts)
 {
@@ -136,13 +151,15 @@ static int save_to(struct cli *cli, const struct save_config *save, char **specs
 		return r;
 	r = devices_open(cli, specs, count, &devices);
 	if (r == 0) {
-		r = endpoint_await(cli, endpoint);
+		r = await_peer(cli, save, endpoint);
 		if (r == 0)
 			r = save_devices(cli, save, &devices, endpoint, opts);
+		/* a command that took the devices over is waited for, and they are held meanwhile */
+		r = endpoint_close(cli, endpoint, r, r == CLI_DONE || r == CLI_DOUBT);
 		devices_close(&devices);
+		return r;
 	}
-	vfm_endpoint_close(endpoint);
-	return r;
+	return endpoint_close(cli, endpoint, r, false);
 }
 
 static int run(struct cli *cli, const void *config, char **operands, size_t count)

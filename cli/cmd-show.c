@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vfiomigctl show: one device, from outside; with --open, or when it is lent, also from the device itself. */
+/*
+ * vfiomigctl show: one device, from outside; with --open, or when it is lent, also from the device itself; with
+ * --quirks what is known of drivers.
+ */
 #include "devices.h"
 #include "identity.h"
 
@@ -7,10 +10,13 @@
 
 struct show_config {
 	bool open;
+	bool quirks;
 };
 
 static const struct option_def options[] = {
 	OPTION(show_config, open, FLAG, "open", .help = "open the device and ask it; vfio-pci resets it by that"),
+	OPTION(show_config, quirks, FLAG, "quirks",
+	       .help = "what the device's driver, a driver or all are known to do beside the book"),
 };
 
 static void region_name(uint32_t index, bool pci, char *buf, size_t room)
@@ -96,12 +102,29 @@ static void add_migration(struct out_node *node, struct out_node *text, struct v
 		return;
 	if (vfm_device_data_size(dev, &bytes, NULL) < 0)
 		bytes = VFM_SIZE_UNKNOWN;
-	out_text(node, "state", text == node ? "State" : NULL, "%s", vfm_state_name(device_state(dev)));
+	cli_add_state(node, "state", text == node ? "State" : NULL, device_state(dev));
 	if (text != node)
 		out_text(text, NULL, "Migration", "%s", migration_flags_text(flags, buf, sizeof(buf)));
 	out_number(node, "data_size", text == node ? "State size" : NULL, bytes, OUT_BYTES);
 	if (text != node)
 		out_number(text, NULL, "State size", bytes, OUT_BYTES);
+}
+
+/* @text: where people see it. */
+static void add_space(struct out_node *node, struct out_node *text, struct vfm_device *dev)
+{
+	struct vfm_iommu_info info = { .size = sizeof(info) };
+	struct vfm_iommu *iommu = vfm_device_iommu(dev);
+
+	if (!iommu || vfm_iommu_info(iommu, &info, NULL) < 0) {
+		out_null(node, "backend", NULL);
+		return;
+	}
+	out_text(node, "backend", text == node ? "Back end" : NULL, "%s", vfm_backend_name(info.backend));
+	out_text(node, "fallback", NULL, "%s", info.fallback);
+	if (text != node)
+		out_text(text, NULL, "Opened by", "%s%s%s", vfm_backend_name(info.backend),
+			 info.fallback[0] ? ", since " : "", info.fallback);
 }
 
 /* What was shown from outside already is not shown to people again. */
@@ -116,6 +139,7 @@ static int show_device(struct cli *cli, const struct cli_device *item)
 	node = out_object(cli->doc, "device", item->opened_here ? NULL : "Device");
 	identity_add(node, &identity);
 	add_migration(node, item->opened_here ? cli->doc : node, item->dev);
+	add_space(node, item->opened_here ? cli->doc : node, item->dev);
 	out_bool(node, "reset_by_open", NULL, item->opened_here);
 	add_parts(cli, item->dev);
 	return 0;
@@ -147,13 +171,74 @@ static int show_outside(struct cli *cli, const char *spec)
 	return 0;
 }
 
+/* quirks */
+
+static int add_quirk(void *user, const struct vfm_quirk *quirk)
+{
+	struct out_node *row = out_object(user, NULL, NULL);
+
+	out_text(row, "driver", "Driver", "%s", quirk->driver);
+	out_text(row, "key", "Quirk", "%s", quirk->key);
+	out_text(row, "value", NULL, "%s", quirk->value);
+	out_text(row, NULL, "Value", "%s%s", quirk->value, quirk->flags & VFM_QUIRK_OVERRIDDEN ? "*" : "");
+	out_text(row, "usual", "Usual", "%s", quirk->usual);
+	out_bool(row, "overridden", NULL, quirk->flags & VFM_QUIRK_OVERRIDDEN);
+	out_bool(row, "acted_on", "Used", quirk->flags & VFM_QUIRK_ACTED_ON);
+	out_text(row, "reason", "Reason", "%s", quirk->reason);
+	out_text(row, "source", NULL, "%s", quirk->source);
+	return 0;
+}
+
+static int quirks_of(struct cli *cli, const char *driver)
+{
+	struct out_node *array = out_array(cli->doc, "quirks", "Quirks");
+
+	if (vfm_quirks(cli->ctx, driver, add_quirk, array) < 0)
+		return cli_fail_memory(cli);
+	if (out_is_empty(array))
+		out_say(cli->doc, "Nothing is known of %s: it is taken to keep to the book.", driver);
+	else if (cli->globals.quirks_file)
+		out_say(cli->doc, "* from %s", cli->globals.quirks_file);
+	return 0;
+}
+
+static int count_quirk(void *user, const struct vfm_quirk *quirk)
+{
+	(void)quirk;
+	++*(size_t *)user;
+	return 0;
+}
+
+/* A driver's name is one that something is known of; anything else is a device. */
+static int show_quirks(struct cli *cli, const char *operand)
+{
+	struct vfm_candidate candidate = { .size = sizeof(candidate) };
+	VFM_OPTS(vfm_error, error);
+	size_t known = 0;
+
+	if (operand && device_is_lent(operand))
+		return cli_usage(cli, "show --quirks: name the device or its driver, %s is neither", operand);
+	if (vfm_quirks(cli->ctx, operand, count_quirk, &known) == 0 && known)
+		return quirks_of(cli, operand);
+	if (vfm_find(cli->ctx, operand, &candidate, &error) < 0)
+		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
+	return quirks_of(cli, candidate.identity.driver);
+}
+
 static int run(struct cli *cli, const void *config, char **operands, size_t count)
 {
 	const struct show_config *show = config;
-	const bool lent = device_is_lent(operands[0]);
-	int r = lent ? 0 : show_outside(cli, operands[0]);
+	bool lent;
+	int r;
 
-	(void)count;
+	if (show->quirks && show->open)
+		return cli_usage(cli, "show: --quirks opens no device, --open does");
+	if (show->quirks)
+		return show_quirks(cli, count ? operands[0] : NULL);
+	if (!count)
+		return cli_usage(cli, "show: too few arguments");
+	lent = device_is_lent(operands[0]);
+	r = lent ? 0 : show_outside(cli, operands[0]);
 	if (r || (!lent && !show->open)) {
 		if (r == 0)
 			out_say(cli->doc, "More is known to the device itself: --open asks it (vfio-pci resets it by "
@@ -161,21 +246,22 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 		return r;
 	}
 	if (!lent)
-		cli_warn(cli, "%s is opened now; vfio-pci resets it by that, and again when it is closed", operands[0]);
+		device_warn_open(cli, operands[0]);
 	return show_open(cli, operands[0]);
 }
 
 const struct command cmd_show = {
 	.name = "show",
 	.summary = "everything about one device",
-	.usage = "[--open] DEVICE",
+	.usage = "[--open] DEVICE | --quirks [DEVICE | DRIVER]",
 	.details =
 		"Shows what sysfs and debugfs tell of a device without opening it. A lent device, and with --open any\n"
-		"other, is also asked itself: identity, migration features, state and its size, regions, interrupts.",
+		"other, is also asked itself: identity, migration features, state and its size, regions, interrupts.\n"
+		"With --quirks: what is known of a driver and cannot be asked, of all drivers without an operand.",
 	.options = options,
 	.option_count = ARRAY_SIZE(options),
 	.config_size = sizeof(struct show_config),
-	.min_operands = 1,
+	.min_operands = 0,
 	.max_operands = 1,
 	.operands = COMPLETES_DEVICE,
 	.needs_machine = true,

@@ -8,10 +8,7 @@ static const char *const targets[] = { "STOP", "RUNNING", "RUNNING_P2P", NULL };
 static void report(struct cli *cli, const char *name, uint32_t state)
 {
 	out_text(cli->doc, "device", NULL, "%s", name);
-	if (state == VFM_STATE_UNKNOWN)
-		out_null(cli->doc, "state", "State");
-	else
-		out_text(cli->doc, "state", "State", "%s", vfm_state_name(state));
+	cli_add_state(cli->doc, "state", "State", state);
 }
 
 /* Of a device nobody lends, debugfs may tell; opening it to ask would change the answer. */
@@ -37,7 +34,7 @@ static int move(struct cli *cli, struct vfm_device *dev, uint32_t target)
 	uint32_t before = device_state(dev), now = VFM_STATE_UNKNOWN;
 	int r = vfm_device_set_state(dev, target, &now, &error);
 
-	out_text(cli->doc, "state_before", NULL, "%s", vfm_state_name(before));
+	cli_add_state(cli->doc, "state_before", NULL, before);
 	report(cli, vfm_device_name(dev), now);
 	return r < 0 ? cli_fail(cli, CLI_STAGE_ACT, &error, NULL) : CLI_DONE;
 }

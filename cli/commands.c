@@ -4,7 +4,7 @@
 
 #include "cli.h"
 
-static const char *const iommus[] = { "auto", "iommufd", NULL };
+static const char *const iommus[] = { "auto", "iommufd", "compat", "compat-type1", "type1", "type1v2", NULL };
 
 const struct option_def cli_global_options[] = {
 	OPTION(globals, json, FLAG, "json", .help = "one JSON document on standard output"),
@@ -14,8 +14,10 @@ const struct option_def cli_global_options[] = {
 	       .help = "a simulated machine: in FILE, or of devices SPEC", .completes = COMPLETES_FILE),
 	OPTION(globals, sim_devices, STRING, "sim-devices", .value = "SPEC",
 	       .help = "devices of a machine file that is made now"),
-	OPTION(globals, iommu, CHOICE, "iommu", .value = "BACKEND", .help = "address space to use: auto, iommufd",
-	       .choices = iommus),
+	OPTION(globals, iommu, CHOICE, "iommu", .value = "BACKEND",
+	       .help = "address space: auto, iommufd, type1v2, compat, compat-type1, type1", .choices = iommus),
+	OPTION(globals, quirks_file, STRING, "quirks-file", .value = "FILE",
+	       .help = "what drivers do, in the place of what is known here", .completes = COMPLETES_FILE),
 	OPTION(globals, timeout_ns, TIME, "timeout", .value = "TIME",
 	       .help = "give up waiting for a peer after TIME (10, 500ms, 2m)"),
 	OPTION(globals, progress, FLAG, "progress", .help = "show progress although stderr is no terminal"),
@@ -30,8 +32,8 @@ const struct option_def cli_global_options[] = {
 const size_t cli_global_option_count = ARRAY_SIZE(cli_global_options);
 
 const struct command *const cli_commands[] = {
-	&cmd_list, &cmd_show,	 &cmd_hold,   &cmd_state,   &cmd_save, &cmd_restore,
-	&cmd_copy, &cmd_inspect, &cmd_verify, &cmd_version, &cmd_help,
+	&cmd_list, &cmd_show,	 &cmd_hold,   &cmd_state, &cmd_save,	&cmd_restore,
+	&cmd_copy, &cmd_inspect, &cmd_verify, &cmd_iova,  &cmd_version, &cmd_help,
 };
 
 const size_t cli_command_count = ARRAY_SIZE(cli_commands);

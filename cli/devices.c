@@ -8,16 +8,18 @@
 #include "in-use.h"
 
 #define FD_PREFIX "fd:"
+#define PIDFD_PREFIX "pidfd:"
 #define SCM_PREFIX "scm:"
 
-static bool has_prefix(const char *text, const char *prefix)
+/* Its descriptors are told by number: our own ones, or those of a process. */
+static bool is_described(const char *spec)
 {
-	return !strncmp(text, prefix, strlen(prefix));
+	return has_prefix(spec, FD_PREFIX) || has_prefix(spec, PIDFD_PREFIX);
 }
 
 bool device_is_lent(const char *spec)
 {
-	return has_prefix(spec, FD_PREFIX) || has_prefix(spec, SCM_PREFIX);
+	return is_described(spec) || has_prefix(spec, SCM_PREFIX);
 }
 
 /* "PATH#INDEX": @path gets PATH (free()), *ret_index the number or SIZE_MAX. */
@@ -48,7 +50,7 @@ static int check_one(struct cli *cli, const char *spec, struct vfm_candidate *re
 	size_t index;
 	int r;
 
-	if (has_prefix(spec, FD_PREFIX))
+	if (is_described(spec))
 		return 0;
 	if (has_prefix(spec, SCM_PREFIX)) {
 		r = split_scm(cli, spec, &path, &index);
@@ -99,38 +101,81 @@ static int append(struct cli *cli, struct cli_devices *devices, struct cli_devic
 	return 0;
 }
 
-/* On a simulated machine nobody has a real file open. */
+/* Through its own file or that of its group. On a simulated machine nobody has a real file open. */
 static void tell_holder(struct cli *cli, const char *spec)
 {
 	struct vfm_candidate candidate = { .size = sizeof(candidate) };
+	char group[32];
 	char holder[64];
 
-	if (!cli_is_simulated(cli) && vfm_find(cli->ctx, spec, &candidate, NULL) == 0 && *candidate.cdev &&
-	    in_use_by(candidate.cdev, holder, sizeof(holder)))
+	if (cli_is_simulated(cli) || vfm_find(cli->ctx, spec, &candidate, NULL) < 0)
+		return;
+	snprintf(group, sizeof(group), "/dev/vfio/%u", candidate.iommu_group);
+	if ((*candidate.cdev && in_use_by(candidate.cdev, holder, sizeof(holder))) ||
+	    (candidate.flags & VFM_CANDIDATE_GROUP && in_use_by(group, holder, sizeof(holder))))
 		cli_warn(cli, "%s is held by process %s", spec, holder);
 }
 
-static int open_named(struct cli *cli, const char *spec, struct cli_devices *devices)
+/* The back end that --iommu= asks for. */
+static uint32_t wanted_backend(const struct cli *cli)
 {
-	struct cli_device item = { .spec = spec, .opened_here = true };
-	VFM_OPTS(vfm_error, error);
-	int r = 0;
+	const char *name = cli->globals.iommu;
+	uint32_t backend = VFM_BACKEND_UNKNOWN;
 
-	if (!devices->iommu)
-		r = vfm_iommu_open(cli->ctx, &devices->iommu, &error);
-	if (r == 0)
-		r = vfm_device_open_attached(cli->ctx, spec, devices->iommu, &item.dev, &error);
-	if (r == -EBUSY)
-		tell_holder(cli, spec);
-	if (r < 0)
-		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
-	r = append(cli, devices, item);
-	if (r)
-		vfm_device_close(item.dev);
-	return r;
+	if (!name || !strcmp(name, "auto"))
+		return VFM_BACKEND_UNKNOWN;
+	if (!strcmp(name, "compat"))
+		return VFM_BACKEND_COMPAT_TYPE1V2;
+	return vfm_backend_from_name(name, &backend) < 0 ? VFM_BACKEND_UNKNOWN : backend;
 }
 
-static int open_inherited(struct cli *cli, const char *spec, struct cli_devices *devices)
+static int open_space(struct cli *cli, struct cli_devices *devices, struct vfm_error *error)
+{
+	struct vfm_iommu_info info = { .size = sizeof(info) };
+	VFM_OPTS(vfm_iommu_options, options);
+	int r;
+
+	options.backend = wanted_backend(cli);
+	r = vfm_iommu_open(cli->ctx, &options, &devices->iommu, error);
+	if (r < 0)
+		return r;
+	if (vfm_iommu_info(devices->iommu, &info, NULL) == 0 && info.fallback[0])
+		cli_note(cli, "address space: %s, since %s", vfm_backend_name(info.backend), info.fallback);
+	return 0;
+}
+
+/* All that were named by their name, at once: each is reset by that, which takes a tenth of a second and more. */
+static int start_named(struct cli *cli, struct cli_devices *devices)
+{
+	struct vfm_start starts[VFM_STREAM_MAX_DEVICES];
+	struct vfm_open opens[VFM_STREAM_MAX_DEVICES];
+	struct cli_device *items[VFM_STREAM_MAX_DEVICES];
+	VFM_OPTS(vfm_error, error);
+	size_t count = 0;
+	int r;
+
+	for (size_t i = 0; i < devices->count; i++) {
+		if (devices->items[i].dev)
+			continue;
+		items[count] = &devices->items[i];
+		opens[count] = (struct vfm_open){ .size = sizeof(*opens), .name = items[count]->spec };
+		starts[count] = (struct vfm_start){ .size = sizeof(*starts), .open = &opens[count] };
+		count++;
+	}
+	if (count == 0)
+		return 0;
+	r = open_space(cli, devices, &error);
+	if (r == 0)
+		r = vfm_devices_start(cli->ctx, devices->iommu, starts, count, 0, &error);
+	for (size_t i = 0; i < count; i++) {
+		if (starts[i].ret_code == -EBUSY)
+			tell_holder(cli, items[i]->spec);
+		items[i]->dev = starts[i].ret_dev;
+	}
+	return r < 0 ? cli_fail(cli, CLI_STAGE_OPEN, &error, NULL) : 0;
+}
+
+static int open_described(struct cli *cli, const char *spec, struct cli_devices *devices)
 {
 	struct cli_device item = { .spec = spec };
 	VFM_OPTS(vfm_error, error);
@@ -144,11 +189,17 @@ static int open_inherited(struct cli *cli, const char *spec, struct cli_devices 
 	return r;
 }
 
-/* A holder that is not there, busy or unwilling is a device that cannot be had; only one that talks nonsense is a
- * peer's trouble. */
+/*
+ * A holder that is not there, busy or unwilling is a device that cannot be had; only one that talks nonsense, or not at
+ * all, is a peer's trouble. Borrowing cannot be cancelled, and ends soon: a signal is what it ended by then.
+ */
 static int fail_borrow(struct cli *cli, struct vfm_error *error)
 {
-	if (error->code != EPROTO)
+	if (signals_first())
+		error->code = ECANCELED;
+	if (error->code == ETIMEDOUT)
+		error->flags |= VFM_ERROR_RETRYABLE;
+	else if (error->code != EPROTO)
 		error->flags &= ~(uint32_t)VFM_ERROR_PEER;
 	return cli_fail(cli, CLI_STAGE_OPEN, error, NULL);
 }
@@ -208,11 +259,12 @@ static int open_borrowed(struct cli *cli, const char *spec, struct cli_devices *
 
 static int open_one(struct cli *cli, const char *spec, struct cli_devices *devices)
 {
-	if (has_prefix(spec, FD_PREFIX))
-		return open_inherited(cli, spec, devices);
+	if (is_described(spec))
+		return open_described(cli, spec, devices);
 	if (has_prefix(spec, SCM_PREFIX))
 		return open_borrowed(cli, spec, devices);
-	return open_named(cli, spec, devices);
+	/* its place among them; start_named() opens it */
+	return append(cli, devices, (struct cli_device){ .spec = spec, .opened_here = true });
 }
 
 static const struct cli_device *find_twice(const struct cli_devices *devices)
@@ -233,6 +285,8 @@ int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices
 	*ret = (struct cli_devices){ 0 };
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = open_one(cli, specs[i], ret);
+	if (r == 0)
+		r = start_named(cli, ret);
 	if (r == 0 && find_twice(ret))
 		r = cli_usage(cli, "%s is named twice", vfm_device_name(find_twice(ret)->dev));
 	if (r)
@@ -302,6 +356,11 @@ bool devices_have_space(const struct cli_devices *devices)
 			return false;
 	}
 	return true;
+}
+
+void device_warn_open(struct cli *cli, const char *spec)
+{
+	cli_warn(cli, "%s is opened now; vfio-pci resets it by that, and again when it is closed", spec);
 }
 
 uint32_t device_state(struct vfm_device *dev)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* DEVICE on the command line: by name (opened here), "fd:N..." (inherited), "scm:PATH[#INDEX]" (borrowed). */
+/*
+ * DEVICE on the command line: by name (opened here), "fd:N..." (inherited), "pidfd:PID:FD..." (out of another process),
+ * "scm:PATH[#INDEX]" (borrowed).
+ */
 #ifndef VFIOMIGCTL_DEVICES_H
 #define VFIOMIGCTL_DEVICES_H
 
@@ -46,6 +49,9 @@ bool devices_any_opened_here(const struct cli_devices *devices);
 
 /* Every device came with its address space: DMA of a running device finds its memory. */
 bool devices_have_space(const struct cli_devices *devices);
+
+/* Before a device that is only to be asked is opened. */
+void device_warn_open(struct cli *cli, const char *spec);
 
 /* State asked now; VFM_STATE_UNKNOWN when the device does not answer. */
 uint32_t device_state(struct vfm_device *dev);

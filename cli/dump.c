@@ -98,6 +98,8 @@ int cli_dump_commands(FILE *file)
 	json_object_object_add(document, "version", json_object_new_string(vfm_version()));
 	json_object_object_add(document, "options", options_of(cli_global_options, cli_global_option_count));
 	json_object_object_add(document, "commands", commands());
+	json_object_object_add(document, "device_forms", words_of(cli_device_forms));
+	json_object_object_add(document, "endpoint_forms", words_of(cli_endpoint_forms));
 	json_object_object_add(document, "exit_codes", exits());
 	r = fprintf(file, "%s\n",
 		    json_object_to_json_string_ext(document, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |

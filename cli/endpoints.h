@@ -33,8 +33,14 @@ int endpoint_open(struct cli *cli, const char *spec, enum endpoint_use use, cons
 /* The peer is there: a listening socket waits for it. Return: 0 or an exit code, told. */
 int endpoint_await(struct cli *cli, struct vfm_endpoint *endpoint);
 
-/* Whether the name stands for a socket, where a peer may answer. */
-bool endpoint_is_socket(const char *spec);
+/* Closes @endpoint and ends the command behind it, if there is one: peer_end(). Return: the exit code. */
+int endpoint_close(struct cli *cli, struct vfm_endpoint *endpoint, int code, bool stands);
+
+/* Whether the name alone says that a peer answers there. */
+bool endpoint_is_two_way(const char *spec);
+
+/* Whether a peer is waited for, as far as the options and the name tell. */
+bool endpoint_listens(const char *spec, const struct endpoint_config *config);
 
 /* Whether it names a regular file: one that can be read twice. */
 bool endpoint_is_regular(const char *spec);

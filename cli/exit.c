@@ -29,13 +29,14 @@ const char *cli_exit_name(int code)
 
 static bool is_unsupported(int code)
 {
-	return code == EOPNOTSUPP || code == EREMOTEIO || code == EPROTONOSUPPORT || code == ENOSYS;
+	return code == EOPNOTSUPP || code == EAFNOSUPPORT || code == EREMOTEIO || code == EPROTONOSUPPORT ||
+	       code == ENOSYS;
 }
 
 static bool is_unavailable(int code)
 {
 	return code == ENODEV || code == ENOENT || code == ENXIO || code == EBUSY || code == EACCES || code == EPERM ||
-	       code == ECONNREFUSED || code == EBADF || code == EINVAL;
+	       code == ECONNREFUSED || code == EBADF || code == EINVAL || code == ESRCH;
 }
 
 /* EINVAL is the caller's only where no device said it: binding one that is held elsewhere gives the same. */

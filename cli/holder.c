@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The holder's loop: what borrowers do is told as it happens, with the state each device was left in. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,6 +10,8 @@
 
 #include "holder.h"
 #include "launch.h"
+#include "peer.h"
+#include "ready.h"
 
 #define LENDER_FDS 4
 #define RETRY_MS 100 /* after a failure of the lender's socket, which may last */
@@ -33,23 +34,16 @@ struct holder {
 
 static const char *socket_path(const char *pass)
 {
-	return strncmp(pass, "unix:", 5) ? NULL : pass + 5;
+	return has_prefix(pass, "unix:") ? pass + strlen("unix:") : NULL;
 }
 
 int holder_check(struct cli *cli, const struct holder_config *config)
 {
 	if (config->pass && (!socket_path(config->pass) || !*socket_path(config->pass)))
 		return cli_usage(cli, "--pass: '%s' is not unix:PATH or unix:@NAME", config->pass);
-	if (config->ready_fd && fcntl((int)config->ready_fd, F_GETFD) < 0)
-		return cli_usage(cli, "--ready-fd: descriptor %d is not open", (int)config->ready_fd);
-	if (config->ready_fd && (fcntl((int)config->ready_fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
-		return cli_usage(cli, "--ready-fd: descriptor %d cannot be written to", (int)config->ready_fd);
 	if (config->recover && !config->pass)
 		return cli_usage(cli, "--recover is about borrowers, so it needs --pass");
-	/* the command must not keep the one who waits for readiness waiting */
-	if (config->ready_fd)
-		fcntl((int)config->ready_fd, F_SETFD, FD_CLOEXEC);
-	return 0;
+	return ready_check(cli, config->ready_fd);
 }
 
 static void remember_states(struct holder *holder)
@@ -136,23 +130,14 @@ static int start_command(struct holder *holder)
 	return r;
 }
 
-/* Who waits for readiness learns by the end of file that something failed. */
 static int tell_ready(struct holder *holder)
 {
-	const int fd = (int)holder->config->ready_fd;
-	int r = 0;
-
 	for (size_t i = 0; i < holder->devices->count; i++)
 		cli_note(holder->cli, "holding %s, which is %s", vfm_device_name(holder->devices->items[i].dev),
 			 vfm_state_name(holder->before[i]));
 	if (holder->lender)
 		cli_note(holder->cli, "lending on %s", holder->config->pass);
-	if (!fd)
-		return 0;
-	if (!holder->code && write(fd, "ready\n", 6) != 6)
-		r = cli_fail_text(holder->cli, failure_code(holder), "--ready-fd: %s", strerror(errno));
-	close(fd);
-	return r;
+	return ready_tell(holder->cli, holder->config->ready_fd, holder->code != 0, failure_code(holder));
 }
 
 /* "events" of the JSON document: what happened and the state each device has since. */
@@ -169,7 +154,9 @@ static void add_event(struct holder *holder, const char *name, const struct vfm_
 		struct out_node *device = out_object(devices, NULL, NULL);
 
 		out_text(device, "name", NULL, "%s", vfm_device_name(holder->devices->items[i].dev));
-		out_text(device, "state", NULL, "%s", vfm_state_name(device_state(holder->devices->items[i].dev)));
+		out_text(device, "backend", NULL, "%s",
+			 vfm_backend_name(vfm_iommu_backend(vfm_device_iommu(holder->devices->items[i].dev))));
+		cli_add_state(device, "state", NULL, device_state(holder->devices->items[i].dev));
 	}
 }
 
@@ -266,6 +253,7 @@ static void dispatch(struct holder *holder)
 static void on_wake(struct holder *holder)
 {
 	signals_drain();
+	peer_reap(holder->cli);
 	if (holder->child)
 		forward_signals(holder);
 	if (holder->child && waitpid(holder->child, &holder->child_status, WNOHANG) == holder->child) {

@@ -84,12 +84,12 @@ static void add_migrates(struct out_node *node, uint32_t flags)
 		out_null(node, "migrates", "Migrates");
 }
 
-static void add_state(struct out_node *node, uint32_t state)
+/* What it can be opened for: a container takes any of the others' names of --iommu. */
+static const char *ways_of(const struct vfm_candidate *candidate)
 {
-	if (state == VFM_STATE_UNKNOWN)
-		out_null(node, "state", "State");
-	else
-		out_text(node, "state", "State", "%s", vfm_state_name(state));
+	if (candidate->flags & VFM_CANDIDATE_CDEV)
+		return "iommufd";
+	return candidate->flags & VFM_CANDIDATE_GROUP ? "container" : "";
 }
 
 void identity_add_candidate(struct out_node *node, const struct vfm_candidate *candidate, bool row)
@@ -107,10 +107,10 @@ void identity_add_candidate(struct out_node *node, const struct vfm_candidate *c
 		out_number(to, "iommu_group", "Group", candidate->iommu_group, OUT_PLAIN);
 	else
 		out_null(to, "iommu_group", "Group");
-	add_state(to, candidate->state);
+	cli_add_state(to, "state", "State", candidate->state);
 	add_migrates(to, candidate->flags);
 	out_text(to, "what", "What", "%s", what);
-	out_text(to, "backend", NULL, "%s", candidate->flags & VFM_CANDIDATE_CDEV ? "iommufd" : "");
+	out_text(to, "backend", row ? NULL : "Back end", "%s", ways_of(candidate));
 	out_text(to, "mdev_type", NULL, "%s", identity->mdev_type);
 	out_text(to, "sysfs", row ? NULL : "Sysfs", "%s", candidate->sysfs);
 	if (row)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "quirks-file.h"
 
 #define ENVIRONMENT "VFIOMIG_SIM"
 
@@ -81,6 +81,9 @@ int cli_open_machine(struct cli *cli)
 	if (r)
 		return r;
 	vfm_context_set_log(cli->ctx, levels[verbose], log_line, cli);
+	r = cli->globals.quirks_file ? quirks_file_apply(cli, cli->globals.quirks_file) : 0;
+	if (r)
+		return r;
 	r = vfm_cancel_new(cli->ctx, &cli->cancel);
 	if (r == 0)
 		r = signals_install(cli->cancel);

@@ -2,7 +2,6 @@
 /* Which device of a stream goes to which device here, as the caller says it. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "endpoints.h"
 #include "mapping.h"
@@ -24,13 +23,6 @@ static int on_device(void *user, const struct vfm_stream_device *device)
 	return 0;
 }
 
-static bool is_regular(const char *from)
-{
-	struct stat st;
-
-	return stat(strncmp(from, "file:", 5) ? from : from + 5, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 static int learn(struct cli *cli, const char *from, struct sources *sources)
 {
 	struct vfm_stream_summary summary = { .size = sizeof(summary) };
@@ -41,7 +33,7 @@ static int learn(struct cli *cli, const char *from, struct sources *sources)
 
 	if (sources->count)
 		return 0;
-	if (!is_regular(from))
+	if (!endpoint_is_regular(from))
 		return cli_usage(cli, "--map: a stream that is not in a file can be read once only, so its devices are "
 				      "named by index: --map 0=DEVICE");
 	r = endpoint_open(cli, from, ENDPOINT_REPORT, &config, &endpoint);

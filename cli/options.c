@@ -25,6 +25,11 @@ static const struct suffix time_suffixes[] = {
 	{ "m", 60000000000ull }, { "h", 3600000000000ull }, { NULL, 0 },
 };
 
+bool has_prefix(const char *text, const char *prefix)
+{
+	return !strncmp(text, prefix, strlen(prefix));
+}
+
 int parse_number(const char *text, uint64_t max, uint64_t *ret_value)
 {
 	uint64_t value = 0;

@@ -95,4 +95,6 @@ int parse_bytes(const char *text, uint64_t *ret_bytes);
 int parse_time(const char *text, uint64_t *ret_ns);
 int parse_number(const char *text, uint64_t max, uint64_t *ret_value);
 
+bool has_prefix(const char *text, const char *prefix);
+
 #endif

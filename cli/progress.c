@@ -77,7 +77,8 @@ int progress_show(void *user_cli, const struct vfm_progress *progress)
 
 void progress_end(struct cli *cli)
 {
-	if (cli->progress_shown)
-		fputs("\r\033[K", stderr);
+	if (!cli->progress_shown)
+		return;
+	fputs("\r\033[K", stderr);
 	cli->progress_shown = false;
 }

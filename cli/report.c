@@ -50,12 +50,12 @@ void cli_note(struct cli *cli, const char *fmt, ...)
 	va_end(args);
 }
 
-static void add_state(struct out_node *node, const char *key, uint32_t state)
+void cli_add_state(struct out_node *node, const char *key, const char *label, uint32_t state)
 {
 	if (state == VFM_STATE_UNKNOWN)
-		out_null(node, key, NULL);
+		out_null(node, key, label);
 	else
-		out_text(node, key, NULL, "%s", vfm_state_name(state));
+		out_text(node, key, label, "%s", vfm_state_name(state));
 }
 
 /* The error object of the document: the same members whatever failed. */
@@ -68,9 +68,11 @@ static void add_error(struct cli *cli, int code, const struct vfm_error *error)
 	out_text(node, "errno_name", NULL, "%s", error->code > 0 ? strerrorname_np(error->code) ?: "" : "");
 	out_text(node, "device", NULL, "%s", error->device);
 	out_text(node, "step", NULL, "%s", error->step);
-	add_state(node, "state_from", error->flags & VFM_ERROR_TRANSITION ? error->state_from : VFM_STATE_UNKNOWN);
-	add_state(node, "state_to", error->flags & VFM_ERROR_TRANSITION ? error->state_to : VFM_STATE_UNKNOWN);
-	add_state(node, "state_now", error->state_now);
+	cli_add_state(node, "state_from", NULL,
+		      error->flags & VFM_ERROR_TRANSITION ? error->state_from : VFM_STATE_UNKNOWN);
+	cli_add_state(node, "state_to", NULL,
+		      error->flags & VFM_ERROR_TRANSITION ? error->state_to : VFM_STATE_UNKNOWN);
+	cli_add_state(node, "state_now", NULL, error->state_now);
 	out_bool(node, "retryable", NULL, error->flags & VFM_ERROR_RETRYABLE);
 	out_bool(node, "needs_reset", NULL, error->flags & VFM_ERROR_NEEDS_RESET);
 	out_bool(node, "was_reset", NULL, error->flags & VFM_ERROR_WAS_RESET);

@@ -33,8 +33,7 @@ int stream_read(struct cli *cli, const char *from, const struct endpoint_config 
 	if (r == 0 &&
 	    vfm_stream_inspect(cli->ctx, vfm_endpoint_io(endpoint), on_device, ret, &ret->summary, &error) < 0)
 		r = cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
-	vfm_endpoint_close(endpoint);
-	return r;
+	return endpoint_close(cli, endpoint, r, false);
 }
 
 const char *stream_size_text(const struct stream_contents *contents, char *buf, size_t room)

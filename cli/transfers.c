@@ -61,14 +61,6 @@ static const char *commit_name(uint32_t commit)
 	return commit < ARRAY_SIZE(names) ? names[commit] : "doubt";
 }
 
-static void add_state(struct out_node *node, const char *key, uint32_t state)
-{
-	if (state == VFM_STATE_UNKNOWN)
-		out_null(node, key, NULL);
-	else
-		out_text(node, key, NULL, "%s", vfm_state_name(state));
-}
-
 void transfer_report(struct cli *cli, const struct vfm_transfer_result *result)
 {
 	struct out_node *node = out_object(cli->doc, "transfer", NULL);
@@ -76,8 +68,8 @@ void transfer_report(struct cli *cli, const struct vfm_transfer_result *result)
 
 	snprintf(id, sizeof(id), "%016llx", (unsigned long long)result->stream_id);
 	out_text(node, "commit", NULL, "%s", commit_name(result->commit));
-	add_state(node, "state_before", result->state_before);
-	add_state(node, "state_now", result->state_now);
+	cli_add_state(node, "state_before", NULL, result->state_before);
+	cli_add_state(node, "state_now", NULL, result->state_now);
 	out_number(node, "bytes", NULL, result->bytes, OUT_PLAIN);
 	out_number(node, "precopy_bytes", NULL, result->precopy_bytes, OUT_PLAIN);
 	out_number(node, "stream_bytes", NULL, result->stream_bytes, OUT_PLAIN);
@@ -96,7 +88,7 @@ void transfer_report_devices(struct cli *cli, const char *key, const struct cli_
 		const uint32_t state = device_state(dev);
 
 		out_text(node, "name", NULL, "%s", vfm_device_name(dev));
-		add_state(node, "state", state);
+		cli_add_state(node, "state", NULL, state);
 		out_bool(node, "lent", NULL, !devices->items[i].opened_here);
 		out_say(cli->doc, "%s is %s", vfm_device_name(dev), vfm_state_name(state));
 	}
@@ -185,7 +177,7 @@ int transfer_check_run_named(struct cli *cli, char **specs, size_t count)
 static int read_stream(FILE *file, char *buf, size_t room, size_t *ret_length)
 {
 	*ret_length = fread(buf, 1, room, file);
-	return ferror(file) ? -EIO : 0;
+	return ferror(file) ? -errno : 0;
 }
 
 int read_blob(struct cli *cli, const char *path, size_t max, void **ret, size_t *ret_length)

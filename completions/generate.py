@@ -40,7 +40,7 @@ _vfiomigctl_devices()
 	for link in /sys/class/vfio-dev/*/device; do
 		[[ -e $link ]] && basename "$(readlink -f "$link")"
 	done
-	echo scm: fd:
+	echo @DEVICES@
 }
 
 _vfiomigctl_complete()
@@ -50,7 +50,7 @@ _vfiomigctl_complete()
 	'<nothing>') ;;
 	'<file>') compgen -f -- "$cur" ;;
 	'<device>') compgen -W "$(_vfiomigctl_devices)" -- "$cur" ;;
-	'<endpoint>') compgen -W 'unix: tcp: fd: file: -' -- "$cur"; compgen -f -- "$cur" ;;
+	'<endpoint>') compgen -W '@ENDPOINTS@ -' -- "$cur"; compgen -f -- "$cur" ;;
 	'<command>') compgen -W '@COMMANDS@' -- "$cur" ;;
 	*) compgen -W "$kind" -- "$cur" ;;
 	esac
@@ -104,13 +104,14 @@ ZSH = r"""#compdef vfiomigctl
 _vfiomigctl_devices()
 {
 	local -a names
-	names=(/sys/class/vfio-dev/*/device(N:A:t) scm: fd:)
+	names=(/sys/class/vfio-dev/*/device(N:A:t))
 	compadd -a names
+	compadd -S '' -- @DEVICES@
 }
 
 _vfiomigctl_endpoints()
 {
-	compadd -S '' -- unix: tcp: fd: file:
+	compadd -S '' -- @ENDPOINTS@
 	compadd -- -
 	_files
 }
@@ -167,6 +168,13 @@ def bash_values(prefix, options):
             forms = ["--%s=" % option["name"]] + ([] if option["value_optional"] else ["--%s" % option["name"]])
             lines.append(bash_case("|".join("%s' %s'" % (prefix, form) for form in forms), kind_of(option)))
     return lines
+
+
+def with_forms(text, dump):
+    """What operands begin with that are more than a name, once each: "unix:"."""
+    for place, forms in (("@DEVICES@", dump["device_forms"]), ("@ENDPOINTS@", dump["endpoint_forms"])):
+        text = text.replace(place, " ".join(dict.fromkeys(form.partition(":")[0] + ":" for form in forms)))
+    return text
 
 
 def bash(dump):
@@ -235,7 +243,7 @@ def main():
     dump = json.loads(subprocess.run([program, "--dump-commands"], check=True, stdout=subprocess.PIPE).stdout)
     if dump["program"] != PROGRAM:
         sys.exit("%s is not %s" % (program, PROGRAM))
-    sys.stdout.write({"bash": bash, "zsh": zsh}[shell](dump))
+    sys.stdout.write(with_forms({"bash": bash, "zsh": zsh}[shell](dump), dump))
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ static int resolve_all(const struct vfmi_lend_message *msg, struct vfmi_descript
 {
 	bool used[VFMI_LEND_MAX_FDS] = { false };
 	size_t needed = desc->iommufd >= 0 ? 2 : 1;
-	int r = msg->fd_count == needed && desc->count == 0 ? 0 : -EPROTO;
+	int r = msg->fd_count == needed && desc->count == 0 && desc->pid == 0 ? 0 : -EPROTO;
 
 	if (r == 0)
 		r = resolve(msg, used, &desc->device_fd);

@@ -272,7 +272,9 @@ static int arm(struct apply *apply, uint32_t index, const int *fds, uint32_t cou
 {
 	int r = vfm_device_irq_arm(apply->dev, index, 0, count, fds, NULL);
 
-	if (r == -EINVAL) {
+	if (r == -EOPNOTSUPP && index == VFM_IRQ_INTX)
+		snprintf(apply->what, sizeof(apply->what), "INTx is not wired on this host");
+	if (r == -EINVAL || r == -EBUSY) {
 		r = vfm_device_irq_disarm(apply->dev, index, NULL);
 		if (r == 0 && had_some)
 			push_undo(apply, (struct undo){ .kind = UNDO_DISARM, .at = index });
@@ -310,7 +312,7 @@ static int arm_set(struct apply *apply, const struct vfmi_config_set *set)
 	}
 	r = arm(apply, set->index, fds, count, had > 0);
 	close_eventfds(apply, fds, count);
-	return failed(apply, r, "arming of interrupt", set->index);
+	return apply->what[0] ? r : failed(apply, r, "arming of interrupt", set->index);
 }
 
 /* INTx, MSI and MSI-X of a PCI device exclude each other. */
@@ -353,6 +355,11 @@ static int check_interrupts(struct apply *apply, struct vfm_error *err)
 
 		if (r < 0)
 			return r;
+		if (apply->now.pci && set->index == VFM_IRQ_INTX && irq.count == 0)
+			return VFMI_FAIL(
+				apply->ctx, err, EINVAL, vfm_device_name(apply->dev), APPLY_STEP,
+				"INTx was armed at the source and is not wired here; its driver has to use MSI "
+				"or MSI-X before it can move");
 		if (set->vectors > irq.count || !(irq.flags & VFM_IRQ_EVENTFD))
 			return VFMI_FAIL(apply->ctx, err, EINVAL, vfm_device_name(apply->dev), APPLY_STEP,
 					 "interrupt %" PRIu32 " had %" PRIu32

@@ -2,7 +2,8 @@
 /* Context: the root object. Holds the seam, the log sink and the newest error; opens nothing. */
 #include <stdlib.h>
 
-#include "internal.h"
+#include "iommu-group.h"
+#include "quirks.h"
 
 const char *vfm_version(void)
 {
@@ -23,9 +24,14 @@ int vfmi_context_new_on(struct vfmi_sys *sys, struct vfm_context **ret_ctx)
 	r = vfmi_error_slot_new(&ctx->last);
 	if (r < 0)
 		goto err_free;
+	r = vfmi_iommu_groups_new(&ctx->groups);
+	if (r < 0)
+		goto err_free_slot;
 	*ret_ctx = ctx;
 	return 0;
 
+err_free_slot:
+	vfmi_error_slot_free(ctx->last);
 err_free:
 	free(ctx);
 	return r;
@@ -40,6 +46,8 @@ void vfm_context_free(struct vfm_context *ctx)
 {
 	if (!ctx)
 		return;
+	vfmi_iommu_groups_free(ctx->groups);
+	vfmi_quirks_free(ctx->quirks);
 	vfmi_error_slot_free(ctx->last);
 	free(ctx);
 }

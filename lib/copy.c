@@ -53,7 +53,7 @@ static int write_chunks(void *user, struct vfmi_pipeline *pipeline)
 
 static int move_state(struct copy *c)
 {
-	int r = vfmi_pipeline_consume(write_chunks, c, &c->source.pipeline);
+	int r = vfmi_pipeline_consume(c->t.ctx, write_chunks, c, &c->source.pipeline);
 
 	if (r < 0)
 		return vfmi_transfer_refuse(&c->t, -r, "no worker thread: %s", vfmi_errno_text(-r));

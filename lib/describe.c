@@ -10,6 +10,7 @@
 
 #define DESCRIBE_STEP "adopt"
 #define PREFIX "fd:"
+#define PIDFD_PREFIX "pidfd:"
 
 enum value_kind {
 	VALUE_FD,      /* descriptor, into an int */
@@ -41,14 +42,8 @@ static const struct key keys[] = {
 	{ "mdev", TEXT(mdev_type) },
 	{ "firmware", TEXT(firmware) },
 	{ "sim", VALUE_FLAG, FIELD(simulated), 0 },
+	{ "start", VALUE_TEXT, FIELD(start), sizeof(((struct vfmi_description *)NULL)->start) },
 	{ "irq", VALUE_VECTOR, FIELD(vectors), 0 },
-};
-
-static const struct {
-	const char *name;
-	uint32_t backend;
-} backends[] = {
-	{ "iommufd", VFM_BACKEND_IOMMUFD },
 };
 
 /* description of a device */
@@ -181,22 +176,13 @@ static uint32_t number_of(const struct vfmi_description *desc, const struct key 
 	return number;
 }
 
-static const char *backend_name(uint32_t backend)
-{
-	for (size_t i = 0; i < VFMI_ARRAY_SIZE(backends); i++) {
-		if (backends[i].backend == backend)
-			return backends[i].name;
-	}
-	return NULL;
-}
-
 static bool is_known(const struct vfmi_description *desc, const struct key *key)
 {
 	switch (key->kind) {
 	case VALUE_FD:
 		return number_of(desc, key) <= INT_MAX;
 	case VALUE_BACKEND:
-		return backend_name(number_of(desc, key));
+		return number_of(desc, key) != VFM_BACKEND_UNKNOWN;
 	case VALUE_TEXT:
 		return *(const char *)field(desc, key);
 	case VALUE_VECTOR:
@@ -218,7 +204,7 @@ static void out_key(struct out *out, const struct vfmi_description *desc, const 
 	if (key->kind == VALUE_TEXT)
 		out_escaped(out, field(desc, key));
 	else if (key->kind == VALUE_BACKEND)
-		out_text(out, backend_name(number_of(desc, key)));
+		out_text(out, vfm_backend_name(number_of(desc, key)));
 	else
 		out_number(out, number_of(desc, key));
 }
@@ -370,16 +356,17 @@ static int in_text(struct in *in, char *buf, size_t room)
 
 static int in_backend(struct in *in, uint32_t *ret)
 {
-	for (size_t i = 0; i < VFMI_ARRAY_SIZE(backends); i++) {
-		size_t length = strlen(backends[i].name);
+	size_t length = strcspn(&in->text[in->at], ",");
+	char name[16];
 
-		if (strncmp(&in->text[in->at], backends[i].name, length))
-			continue;
-		in->at += length;
-		*ret = backends[i].backend;
-		return 0;
-	}
-	return in_fail(in, "unknown back end");
+	if (length >= sizeof(name))
+		return in_fail(in, "unknown back end");
+	memcpy(name, &in->text[in->at], length);
+	name[length] = '\0';
+	if (vfm_backend_from_name(name, ret) < 0)
+		return in_fail(in, "unknown back end");
+	in->at += length;
+	return 0;
 }
 
 static bool has_vector(const struct vfmi_description *desc, const struct vfmi_vector *vector)
@@ -465,20 +452,38 @@ static int in_pair(struct in *in, uint32_t *seen, struct vfmi_description *desc)
 	return in_value(in, key, desc);
 }
 
+/* Up to the device's descriptor: whose the numbers are. */
+static int in_prefix(struct in *in, struct vfmi_description *desc)
+{
+	int r;
+
+	if (!strncmp(in->text, PREFIX, strlen(PREFIX))) {
+		in->at = strlen(PREFIX);
+		return 0;
+	}
+	if (strncmp(in->text, PIDFD_PREFIX, strlen(PIDFD_PREFIX)))
+		return in_fail(in, "\"" PREFIX "N\" or \"" PIDFD_PREFIX "PID:FD\" is expected");
+	in->at = strlen(PIDFD_PREFIX);
+	r = in_number(in, 1, INT_MAX, &desc->pid);
+	if (r == 0 && !in_skip(in, ':'))
+		r = in_fail(in, PIDFD_PREFIX "PID:FD is expected");
+	return r;
+}
+
 static int in_description(struct in *in, struct vfmi_description *desc)
 {
 	uint32_t seen = 0;
-	int r;
+	int r = in_prefix(in, desc);
 
-	if (strncmp(in->text, PREFIX, strlen(PREFIX)))
-		return in_fail(in, "\"" PREFIX "N\" is expected");
-	in->at = strlen(PREFIX);
-	r = in_descriptor(in, &desc->device_fd);
+	if (r == 0)
+		r = in_descriptor(in, &desc->device_fd);
 	while (r == 0 && in->text[in->at]) {
 		if (!in_skip(in, ','))
 			return in_fail(in, "a comma is expected");
 		r = in_pair(in, &seen, desc);
 	}
+	if (r == 0 && desc->start[0] && desc->pid == 0)
+		return in_fail(in, "start is for " PIDFD_PREFIX "PID:FD");
 	return r;
 }
 
@@ -495,6 +500,9 @@ int vfmi_description_parse(const char *text, struct vfmi_description *ret, struc
 		return r;
 	}
 	desc.identity.size = sizeof(desc.identity);
+	if (desc.pid && !desc.identity.name[0])
+		snprintf(desc.identity.name, sizeof(desc.identity.name), PIDFD_PREFIX "%" PRIu32 ":%d", desc.pid,
+			 desc.device_fd);
 	if (desc.simulated)
 		desc.identity.flags |= VFM_IDENTITY_SIMULATED;
 	*ret = desc;
@@ -564,7 +572,12 @@ int vfm_device_adopt_described(struct vfm_context *ctx, const char *description,
 	if (r < 0)
 		return VFMI_FAIL(ctx, ret_error, -r, NULL, DESCRIBE_STEP, "\"%.160s\", character %zu: %s", description,
 				 trouble.at + 1, trouble.why);
-	r = vfmi_description_adopt(ctx, &desc, ret_dev, ret_error);
+	r = desc.pid ? vfmi_description_fetch(ctx, &desc, ret_error) : 0;
+	if (r == 0) {
+		r = vfmi_description_adopt(ctx, &desc, ret_dev, ret_error);
+		if (desc.pid)
+			vfmi_description_put(ctx, &desc);
+	}
 	vfmi_description_clear(&desc);
 	return r;
 }

@@ -11,8 +11,13 @@ struct vfmi_vector {
 	int fd;
 };
 
-/* Everything vfm_device_adopt() needs. Descriptors are numbers here, owned by nobody. */
+/*
+ * Everything vfm_device_adopt() needs. Descriptors are numbers here, owned by nobody.
+ * @pid: whose numbers they are, 0 for our own; @start: when that process began, as /proc/PID/stat says it, or ""
+ */
 struct vfmi_description {
+	uint32_t pid;
+	char start[24];
 	int device_fd;
 	int iommufd;
 	uint32_t ioas_id;
@@ -41,6 +46,13 @@ int vfmi_description_print(const struct vfmi_description *desc, bool vectors, ch
 
 /* Return: 0, -EINVAL with @ret_trouble filled, -ENOMEM. Clear @ret after success. */
 int vfmi_description_parse(const char *text, struct vfmi_description *ret, struct vfmi_parse_trouble *ret_trouble);
+
+/*
+ * The descriptors of process desc->pid become our own, all or none of them (pidfd.c); taken back by
+ * vfmi_description_put(). Return: 0, -ESRCH, -EBADF, -EPERM, or errno, told.
+ */
+int vfmi_description_fetch(struct vfm_context *ctx, struct vfmi_description *desc, struct vfm_error *err);
+void vfmi_description_put(struct vfm_context *ctx, struct vfmi_description *desc);
 
 /* Adopt the device and declare its vectors; descriptors are duplicated. */
 int vfmi_description_adopt(struct vfm_context *ctx, const struct vfmi_description *desc, struct vfm_device **ret_dev,

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "device-internal.h"
+#include "iommu-group.h"
 #include "vfio.h"
 
 #define VFMI_MAX_IRQ_INDEXES 64u
@@ -18,11 +19,15 @@ enum vfmi_vector_loan {
 	VFMI_LOAN_CHANGED = 2, /* armed or disarmed since */
 };
 
-/* Eventfds of one interrupt index, ours (duplicated); -1 where a vector has none. @loan: enum vfmi_vector_loan. */
+/*
+ * Eventfds of one interrupt index, ours (duplicated); -1 where a vector has none. @loan: enum vfmi_vector_loan.
+ * @watched: vfm_device_watch() made and armed them.
+ */
 struct vfmi_vectors {
 	int *fds;
 	uint8_t *loan;
 	uint32_t room;
+	bool watched;
 };
 
 /* What does not change about a region while its device is open; asked once. */
@@ -42,15 +47,21 @@ struct vfm_device {
 	bool bound;
 	uint32_t devid;
 	uint32_t pt_id;
+	struct vfmi_iommu_group *group; /* it was opened through; its own file comes with bind */
+	bool member;			/* one of those that hold the group in its container */
+	bool has_token;
+	uint8_t vf_token[16];
 	struct vfm_iommu *iommu;
 	bool owns_iommu;
 	struct vfm_identity identity; /* what sysfs or the lender told */
+	struct vfmi_pasid *pasids;    /* page tables made for them (device-pasid.c) */
 
 	pthread_mutex_t lock; /* over the fields below, never held over a call to the kernel */
 	bool busy;
 	const struct vfm_session *session;
 	bool flags_known;
 	uint32_t flags;
+	uint32_t notices; /* enum vfm_notice, not asked for yet */
 	struct vfmi_region_facts regions[VFMI_REMEMBERED_REGIONS];
 
 	/* Held over the kernel calls that belong to them: writes to configuration space, and the interrupt tables. */
@@ -58,6 +69,10 @@ struct vfm_device {
 	pthread_mutex_t io_lock;
 	struct vfmi_vectors irqs[VFMI_MAX_IRQ_INDEXES];
 };
+
+/* An object without a file (device.c); vfm_device_close() takes any there is. */
+int vfmi_device_new(struct vfm_context *ctx, const char *name, const struct vfm_identity *identity,
+		    struct vfm_device **ret_dev);
 
 /* The common failure: device, step and the kernel's errno in words. */
 int vfmi_device_fail(struct vfm_device *dev, struct vfm_error *err, int code, const char *step, const char *what);
@@ -70,5 +85,11 @@ int vfmi_device_ask_flags(struct vfm_device *dev, uint32_t *ret_flags);
 
 /* Close every eventfd of the tables (device-irq.c). */
 void vfmi_device_irq_clear(struct vfm_device *dev);
+/* What stands armed at @index was made by vfm_device_watch(), until it is armed anew or disarmed. */
+void vfmi_device_irq_mark_watched(struct vfm_device *dev, uint32_t index);
+bool vfmi_device_irq_watched(struct vfm_device *dev, uint32_t index);
+
+/* Take page tables that were made for PASIDs away; the device's file is closed (device-pasid.c). */
+void vfmi_device_pasid_clear(struct vfm_device *dev);
 
 #endif

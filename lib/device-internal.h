@@ -15,13 +15,32 @@ void vfmi_device_end(struct vfm_device *dev);
 int vfmi_device_claim(struct vfm_device *dev, struct vfm_session *session, struct vfm_error *err);
 void vfmi_device_release(struct vfm_device *dev, struct vfm_session *session);
 
+/* Opening (device-open.c). _take_open(): the caller's struct in whole, checked. _start(): open, bind and attach it. */
+int vfmi_device_take_open(struct vfm_context *ctx, const struct vfm_open *from, struct vfm_open *open,
+			  struct vfm_error *err);
+int vfmi_device_start(struct vfm_context *ctx, const struct vfm_open *open, struct vfm_iommu *iommu,
+		      struct vfm_device **ret_dev, struct vfm_error *err);
+
 struct vfmi_sys *vfmi_device_sys(const struct vfm_device *dev);
 
 /* Migration flags, asked once and remembered; -EOPNOTSUPP when the device does not migrate. */
 int vfmi_device_flags(struct vfm_device *dev, uint32_t *ret_flags, struct vfm_error *err);
 
-/* Device without lock or session check, for session.c: reset. */
+/* Device without lock or session check, for session.c: reset, and wait until it is ready again. */
 int vfmi_device_reset_now(struct vfm_device *dev, struct vfm_error *err);
+
+/* Wait as long as the quirk table has it, a minute at least; @step for messages. -ETIMEDOUT (device-ready.c). */
+int vfmi_device_wait_ready(struct vfm_device *dev, const char *step, struct vfm_error *err);
+
+/*
+ * Notices for the time of a transfer (device-events.c). _begin() watches where nobody does and says what it armed, to
+ * be given to _end(); where that cannot be, nothing is noticed. _peek_ leaves them for vfm_device_notices().
+ */
+uint32_t vfmi_device_watch_begin(struct vfm_device *dev);
+void vfmi_device_watch_end(struct vfm_device *dev, uint32_t armed);
+uint32_t vfmi_device_peek_notices(struct vfm_device *dev);
+/* A reset has made good what they told of. */
+void vfmi_device_forget_errors(struct vfm_device *dev);
 
 /* Interrupts: a vector's eventfd declared by a lender (duplicated); used by adoption and lending. */
 int vfmi_device_irq_declare(struct vfm_device *dev, uint32_t index, uint32_t vector, int eventfd);

@@ -65,6 +65,7 @@ static void vectors_set(struct vfm_device *dev, struct vfmi_vectors *vectors, ui
 		vectors->loan[vector] |= VFMI_LOAN_CHANGED;
 	close_fd(dev, vectors->fds[vector]);
 	vectors->fds[vector] = fd;
+	vectors->watched = false;
 }
 
 static void vectors_clear(struct vfm_device *dev, struct vfmi_vectors *vectors)
@@ -117,7 +118,7 @@ static int disable_all(struct vfm_device *dev, uint32_t index)
 int vfm_device_irq(struct vfm_device *dev, uint32_t index, struct vfm_irq *ret, struct vfm_error *ret_error)
 {
 	VFM_OPTS(vfm_irq, irq);
-	struct vfio_irq_info info;
+	struct vfio_irq_info info = { 0 };
 	int r;
 
 	r = ask_irq(dev, index, "interrupt info", &info, ret_error);
@@ -134,6 +135,45 @@ int vfm_device_irq(struct vfm_device *dev, uint32_t index, struct vfm_irq *ret, 
 }
 
 /* arming */
+
+/*
+ * INTx of a PCI device whose pin leads nowhere. vfio-pci shows such a pin as none and counts no vector (also for a line
+ * that is not connected, since Linux 6.13); elsewhere arming is what finds it out: ENODEV, or ENOTCONN before 6.12.
+ */
+static int fail_unwired(struct vfm_device *dev, const char *step, struct vfm_error *err)
+{
+	return fail_irq(dev, err, EOPNOTSUPP, step, VFM_IRQ_INTX,
+			"INTx is not wired on this host; the device has to use MSI or MSI-X");
+}
+
+static bool is_pci_intx(struct vfm_device *dev, uint32_t index)
+{
+	struct vfio_device_info info;
+
+	return index == VFM_IRQ_INTX && vfmi_vfio_device_info(dev->sys, dev->fd, &info) == 0 &&
+	       info.flags & VFIO_DEVICE_FLAGS_PCI;
+}
+
+static int check_range(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const char *step,
+		       struct vfio_irq_info *ret_info, struct vfm_error *err)
+{
+	struct vfio_irq_info info = { 0 };
+	int r = ask_irq(dev, index, step, &info, err);
+
+	if (r < 0)
+		return r;
+	if (info.count == 0 && is_pci_intx(dev, index))
+		return fail_unwired(dev, step, err);
+	if (count == 0 || start >= info.count || count > info.count - start)
+		return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, step,
+				 "interrupt index %" PRIu32 " has %" PRIu32 " vectors; %" PRIu32 " from %" PRIu32
+				 " on are not among them",
+				 index, info.count, count, start);
+	if (!(info.flags & VFIO_IRQ_INFO_EVENTFD))
+		return fail_irq(dev, err, EOPNOTSUPP, step, index, "it does not signal eventfds");
+	*ret_info = info;
+	return 0;
+}
 
 static void close_all(struct vfm_device *dev, int *fds, uint32_t count)
 {
@@ -185,57 +225,130 @@ static const char *rearm(struct vfm_device *dev, uint32_t index, uint32_t start,
 	return "they could not be armed as they were and count as disarmed";
 }
 
-/* Under the io lock; takes @fds, which are ours, on success. */
-static int arm_vectors(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int *fds,
-		       struct vfm_error *err)
+/* One past the last vector that is armed. */
+static uint32_t vectors_end(const struct vfmi_vectors *vectors)
+{
+	uint32_t end = vectors->room;
+
+	while (end > 0 && vectors->fds[end - 1] < 0)
+		end--;
+	return end;
+}
+
+/* What came while the index was off is not known: each is signalled once, which a driver takes for a spurious one. */
+static void signal_all(struct vfm_device *dev, const struct vfmi_vectors *vectors, uint32_t end)
+{
+	const uint64_t one = 1;
+
+	for (uint32_t i = 0; i < end; i++)
+		if (vectors->fds[i] >= 0)
+			(void)dev->sys->ops->write(dev->sys, vectors->fds[i], &one, sizeof(one));
+}
+
+/* The index is off: as it was with @vectors; what cannot be had back counts as disarmed. */
+static void restore_all(struct vfm_device *dev, uint32_t index, struct vfmi_vectors *vectors, uint32_t end)
+{
+	if (set_eventfds(dev, index, 0, end, vectors->fds) == 0)
+		signal_all(dev, vectors, end);
+	else
+		vectors_clear(dev, vectors);
+}
+
+/*
+ * Where vectors cannot be added (VFIO_IRQ_INFO_NORESIZE: MSI, and MSI-X before Linux 6.5 or on some platforms) all are
+ * taken down and armed together with the new ones. vectors->room is enough.
+ */
+static int arm_all_anew(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int *fds)
 {
 	struct vfmi_vectors *vectors = &dev->irqs[index];
+	const uint32_t before = vectors_end(vectors);
+	const uint32_t end = before > start + count ? before : start + count;
+	int *all = malloc(end * sizeof(*all));
+	int r;
+
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, vectors->fds, end * sizeof(*all));
+	memcpy(all + start, fds, count * sizeof(*all));
+	r = disable_all(dev, index);
+	if (r == 0) {
+		r = set_eventfds(dev, index, 0, end, all);
+		if (r < 0)
+			restore_all(dev, index, vectors, before);
+		else
+			signal_all(dev, vectors, before);
+	}
+	free(all);
+	return r;
+}
+
+/* The kernel's word for vectors beyond those that were enabled first. */
+static bool wants_resize(const struct vfm_device *dev, const struct vfio_irq_info *info, uint32_t end, int r)
+{
+	const struct vfmi_vectors *vectors = &dev->irqs[info->index];
+
+	return r == -EINVAL && info->flags & VFIO_IRQ_INFO_NORESIZE && vectors_armed(vectors) > 0 &&
+	       end > vectors_end(vectors);
+}
+
+static int fail_arm(struct vfm_device *dev, const struct vfio_irq_info *info, uint32_t start, uint32_t count, int code,
+		    struct vfm_error *err)
+{
+	const uint32_t index = info->index;
+
+	if (code == EINVAL && info->flags & VFIO_IRQ_INFO_NORESIZE && dev->adopted &&
+	    vectors_armed(&dev->irqs[index]) == 0 && (index == VFM_IRQ_MSI || index == VFM_IRQ_MSIX))
+		return fail_irq(
+			dev, err, EBUSY, "arm interrupts", index,
+			"vectors cannot be added to those that are enabled, and which these are was not told with "
+			"the device; disarm all of them first");
+	return VFMI_FAIL(dev->ctx, err, code, dev->name, "arm interrupts",
+			 "interrupt index %" PRIu32 ", vectors %" PRIu32 " to %" PRIu32 ": %s; %s", index, start,
+			 start + count - 1, vfmi_errno_text(code), rearm(dev, index, start, count));
+}
+
+/* Under the io lock; takes @fds, which are ours, on success. */
+static int arm_vectors(struct vfm_device *dev, const struct vfio_irq_info *info, uint32_t start, uint32_t count,
+		       const int *fds, struct vfm_error *err)
+{
+	struct vfmi_vectors *vectors = &dev->irqs[info->index];
 	int r = vectors_grow(vectors, start + count);
 
 	if (r < 0)
-		return fail_irq(dev, err, -r, "arm interrupts", index, vfmi_errno_text(-r));
-	r = set_eventfds(dev, index, start, count, fds);
+		return fail_irq(dev, err, -r, "arm interrupts", info->index, vfmi_errno_text(-r));
+	r = set_eventfds(dev, info->index, start, count, fds);
+	if (wants_resize(dev, info, start + count, r)) {
+		r = arm_all_anew(dev, info->index, start, count, fds);
+		if (r < 0)
+			return VFMI_FAIL(dev->ctx, err, -r, dev->name, "arm interrupts",
+					 "interrupt index %" PRIu32 ", all vectors anew: %s; %s", info->index,
+					 vfmi_errno_text(-r),
+					 vectors_armed(vectors) ? "they are armed as they were" : "none is armed");
+	}
+	if ((r == -ENODEV || r == -ENOTCONN) && is_pci_intx(dev, info->index))
+		return fail_unwired(dev, "arm interrupts", err);
 	if (r < 0)
-		return VFMI_FAIL(dev->ctx, err, -r, dev->name, "arm interrupts",
-				 "interrupt index %" PRIu32 ", vectors %" PRIu32 " to %" PRIu32 ": %s; %s", index,
-				 start, start + count - 1, vfmi_errno_text(-r), rearm(dev, index, start, count));
+		return fail_arm(dev, info, start, count, -r, err);
 	for (uint32_t i = 0; i < count; i++)
 		vectors_set(dev, vectors, start + i, fds[i]);
-	return 0;
-}
-
-static int check_range(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const char *step,
-		       struct vfm_error *err)
-{
-	struct vfio_irq_info info;
-	int r = ask_irq(dev, index, step, &info, err);
-
-	if (r < 0)
-		return r;
-	if (count == 0 || start >= info.count || count > info.count - start)
-		return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, step,
-				 "interrupt index %" PRIu32 " has %" PRIu32 " vectors; %" PRIu32 " from %" PRIu32
-				 " on are not among them",
-				 index, info.count, count, start);
-	if (!(info.flags & VFIO_IRQ_INFO_EVENTFD))
-		return fail_irq(dev, err, EOPNOTSUPP, step, index, "it does not signal eventfds");
 	return 0;
 }
 
 int vfm_device_irq_arm(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int *eventfds,
 		       struct vfm_error *ret_error)
 {
+	struct vfio_irq_info info = { 0 };
 	int *fds;
 	int r;
 
-	r = check_range(dev, index, start, count, "arm interrupts", ret_error);
+	r = check_range(dev, index, start, count, "arm interrupts", &info, ret_error);
 	if (r < 0)
 		return r;
 	r = dup_all(dev, eventfds, count, &fds);
 	if (r < 0)
 		return fail_irq(dev, ret_error, -r, "arm interrupts", index, vfmi_errno_text(-r));
 	pthread_mutex_lock(&dev->io_lock);
-	r = arm_vectors(dev, index, start, count, fds, ret_error);
+	r = arm_vectors(dev, &info, start, count, fds, ret_error);
 	pthread_mutex_unlock(&dev->io_lock);
 	if (r < 0)
 		close_all(dev, fds, count);
@@ -246,7 +359,7 @@ int vfm_device_irq_arm(struct vfm_device *dev, uint32_t index, uint32_t start, u
 
 int vfm_device_irq_disarm(struct vfm_device *dev, uint32_t index, struct vfm_error *ret_error)
 {
-	struct vfio_irq_info info;
+	struct vfio_irq_info info = { 0 };
 	int r;
 
 	r = ask_irq(dev, index, "disarm interrupts", &info, ret_error);
@@ -277,10 +390,11 @@ int vfm_device_irq_eventfd(const struct vfm_device *dev, uint32_t index, uint32_
 
 int vfm_device_irq_trigger(struct vfm_device *dev, uint32_t index, uint32_t vector, struct vfm_error *ret_error)
 {
+	struct vfio_irq_info info = { 0 };
 	const uint8_t fire = 1;
 	int r;
 
-	r = check_range(dev, index, vector, 1, "trigger interrupt", ret_error);
+	r = check_range(dev, index, vector, 1, "trigger interrupt", &info, ret_error);
 	if (r < 0)
 		return r;
 	r = vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER, vector,
@@ -292,16 +406,60 @@ int vfm_device_irq_mask(struct vfm_device *dev, uint32_t index, bool masked, str
 {
 	uint32_t action = masked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK;
 	const char *step = masked ? "mask interrupt" : "unmask interrupt";
-	struct vfio_irq_info info;
+	struct vfio_irq_info info = { 0 };
 	int r;
 
 	r = ask_irq(dev, index, step, &info, ret_error);
 	if (r < 0)
 		return r;
+	if (info.count == 0 && is_pci_intx(dev, index))
+		return fail_unwired(dev, step, ret_error);
 	if (info.count == 0 || !(info.flags & VFIO_IRQ_INFO_MASKABLE))
 		return fail_irq(dev, ret_error, EOPNOTSUPP, step, index, "it cannot be masked");
 	r = vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_NONE | action, 0, info.count, NULL, 0);
 	return r < 0 ? fail_irq(dev, ret_error, -r, step, index, vfmi_errno_text(-r)) : 0;
+}
+
+int vfm_device_irq_resample(struct vfm_device *dev, int eventfd, struct vfm_error *ret_error)
+{
+	const char *step = "resample interrupt";
+	const int32_t fd = eventfd < 0 ? -1 : eventfd;
+	struct vfio_irq_info info = { 0 };
+	int r;
+
+	r = ask_irq(dev, VFM_IRQ_INTX, step, &info, ret_error);
+	if (r < 0)
+		return r;
+	if (info.count == 0 && is_pci_intx(dev, VFM_IRQ_INTX))
+		return fail_unwired(dev, step, ret_error);
+	r = vfmi_vfio_set_irqs(dev->sys, dev->fd, VFM_IRQ_INTX, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
+			       0, 1, &fd, sizeof(fd));
+	if (r == -ENOTTY || r == -EOPNOTSUPP)
+		return fail_irq(dev, ret_error, EOPNOTSUPP, step, VFM_IRQ_INTX,
+				"its driver does not unmask by eventfd");
+	if (r == -EINVAL)
+		return fail_irq(dev, ret_error, EINVAL, step, VFM_IRQ_INTX, "it is not armed, or that is no eventfd");
+	if (r == -EBUSY)
+		return fail_irq(dev, ret_error, EBUSY, step, VFM_IRQ_INTX,
+				"another eventfd unmasks it; end that first");
+	return r < 0 ? fail_irq(dev, ret_error, -r, step, VFM_IRQ_INTX, vfmi_errno_text(-r)) : 0;
+}
+
+void vfmi_device_irq_mark_watched(struct vfm_device *dev, uint32_t index)
+{
+	pthread_mutex_lock(&dev->io_lock);
+	dev->irqs[index].watched = vectors_armed(&dev->irqs[index]) > 0;
+	pthread_mutex_unlock(&dev->io_lock);
+}
+
+bool vfmi_device_irq_watched(struct vfm_device *dev, uint32_t index)
+{
+	bool watched;
+
+	pthread_mutex_lock(&dev->io_lock);
+	watched = dev->irqs[index].watched;
+	pthread_mutex_unlock(&dev->io_lock);
+	return watched;
 }
 
 /* lending */
@@ -339,7 +497,7 @@ void vfmi_device_irq_mark_lent(struct vfm_device *dev)
 
 static int check_handed_back(struct vfm_device *dev, uint32_t index, uint32_t vector)
 {
-	struct vfio_irq_info info;
+	struct vfio_irq_info info = { 0 };
 	int r;
 
 	if (index >= VFMI_MAX_IRQ_INDEXES)

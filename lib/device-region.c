@@ -10,6 +10,12 @@
 #include "wire.h"
 
 #define MAX_PIECE_BYTES (1024u * 1024u)
+#define PLACE_TRIES 16
+
+/* Linux 4.17; libc may be older */
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 
 #define PCI_COMMAND 4u
 #define PCI_COMMAND_MASTER 4u
@@ -284,19 +290,26 @@ int vfm_device_region_write(struct vfm_device *dev, uint32_t index, uint64_t off
 	return r;
 }
 
-/*
- * An address congruent to @offset modulo the largest page size that fits, so that the kernel can use huge mappings
- * (2 MiB, 1 GiB) for a BAR. Only a hint: the reservation that found it is given back before it is used.
- */
-static void *aligned_hint(struct vfm_device *dev, uint64_t offset, size_t length)
+/* The largest page that fits in, 0 when that is an ordinary one. */
+static size_t huge_page(size_t length)
 {
 	const size_t sizes[] = { 1024u * 1024u * 1024u, 2u * 1024u * 1024u };
-	size_t align = 0;
+
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(sizes); i++)
+		if (length >= sizes[i])
+			return sizes[i];
+	return 0;
+}
+
+/*
+ * An address that is free and congruent to @offset modulo @align, NULL when none is found. BARs lie at multiples of
+ * their size, so that then the kernel can map them in huge pages (2 MiB, 1 GiB), and DMA to them in few entries.
+ */
+static void *find_aligned(struct vfm_device *dev, uint64_t offset, size_t length, size_t align)
+{
 	size_t room;
 	void *found;
 
-	for (size_t i = 0; i < VFMI_ARRAY_SIZE(sizes) && !align; i++)
-		align = length >= sizes[i] ? sizes[i] : 0;
 	if (!align || __builtin_add_overflow(length, align, &room))
 		return NULL;
 	if (dev->sys->ops->mmap(dev->sys, NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0,
@@ -304,6 +317,29 @@ static void *aligned_hint(struct vfm_device *dev, uint64_t offset, size_t length
 		return NULL;
 	dev->sys->ops->munmap(dev->sys, found, room);
 	return (char *)found + ((size_t)offset - (uintptr_t)found) % align;
+}
+
+/*
+ * The reservation that found a place is given back before it is used, and another thread may be quicker: then it is
+ * looked for again. Never over what is there. A kernel before 4.17 takes the place for a hint.
+ */
+static int map_aligned(struct vfm_device *dev, uint64_t offset, size_t length, int prot, uint64_t position,
+		       void **ret_ptr)
+{
+	const size_t align = huge_page(length);
+	int r = -EEXIST;
+
+	for (int i = 0; i < PLACE_TRIES && r == -EEXIST; i++) {
+		void *place = find_aligned(dev, offset, length, align);
+
+		if (!place)
+			break;
+		r = dev->sys->ops->mmap(dev->sys, place, length, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, dev->fd,
+					(off_t)position, ret_ptr);
+	}
+	if (r == -EEXIST)
+		r = dev->sys->ops->mmap(dev->sys, NULL, length, prot, MAP_SHARED, dev->fd, (off_t)position, ret_ptr);
+	return r;
 }
 
 static int check_mappable(struct vfm_device *dev, uint32_t index, uint64_t offset, uint64_t length,
@@ -335,7 +371,8 @@ int vfm_device_region_map(struct vfm_device *dev, uint32_t index, uint64_t offse
 	r = region_facts(dev, index, "map region", &facts, ret_error);
 	if (r < 0)
 		return r;
-	if (length == 0 || ((offset | length) & (vfmi_page_size() - 1)) || !inside(offset, length, facts.length))
+	if (length == 0 || ((offset | length) & (vfmi_page_size(vfmi_device_sys(dev)) - 1)) ||
+	    !inside(offset, length, facts.length))
 		return fail_region(dev, ret_error, EINVAL, "map region", index,
 				   "offset and length must be whole pages inside the region");
 	r = check_mappable(dev, index, offset, length, ret_error);
@@ -343,8 +380,7 @@ int vfm_device_region_map(struct vfm_device *dev, uint32_t index, uint64_t offse
 		return r;
 	prot = (facts.flags & VFIO_REGION_INFO_FLAG_READ ? PROT_READ : 0) |
 	       (facts.flags & VFIO_REGION_INFO_FLAG_WRITE ? PROT_WRITE : 0);
-	r = dev->sys->ops->mmap(dev->sys, aligned_hint(dev, offset, length), length, prot, MAP_SHARED, dev->fd,
-				(off_t)(facts.offset + offset), ret_ptr);
+	r = map_aligned(dev, offset, length, prot, facts.offset + offset, ret_ptr);
 	return r < 0 ? fail_region(dev, ret_error, -r, "map region", index, vfmi_errno_text(-r)) : 0;
 }
 

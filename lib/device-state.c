@@ -275,8 +275,10 @@ int vfmi_device_reset_now(struct vfm_device *dev, struct vfm_error *err)
 		}
 		r = vfmi_vfio_reset(dev->sys, dev->fd);
 	}
-	if (r == 0)
-		return 0;
+	if (r == 0) {
+		vfmi_device_forget_errors(dev);
+		return vfmi_device_wait_ready(dev, "reset", err);
+	}
 	where = (struct vfmi_where){
 		.device = dev->name,
 		.step = "reset",

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Device object: opening, adopting, binding, attaching; who may change it now. Owns the descriptors. */
-#include <fcntl.h>
+/* Device object: its life, adoption, who it is and who may change it now. Owns the descriptors. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "device-body.h"
+#include "iommu-internal.h"
 #include "wire.h"
 
 #define VFMI_ADOPT_MIN VFMI_SIZE_TO(struct vfm_adopt, identity)
@@ -72,8 +72,8 @@ void vfmi_device_release(struct vfm_device *dev, struct vfm_session *session)
 
 /* life */
 
-static int device_new(struct vfm_context *ctx, const char *name, const struct vfm_identity *identity,
-		      struct vfm_device **ret_dev)
+int vfmi_device_new(struct vfm_context *ctx, const char *name, const struct vfm_identity *identity,
+		    struct vfm_device **ret_dev)
 {
 	struct vfm_device *dev = calloc(1, sizeof(*dev));
 
@@ -102,185 +102,18 @@ void vfm_device_close(struct vfm_device *dev)
 	vfmi_device_irq_clear(dev);
 	if (dev->fd >= 0)
 		dev->sys->ops->close(dev->sys, dev->fd);
+	if (dev->iommu && dev->pt_id)
+		vfmi_iommu_detached(dev->iommu, dev->pt_id);
+	vfmi_device_pasid_clear(dev);
+	if (dev->member)
+		vfmi_iommu_group_leave(dev->group);
+	vfmi_iommu_group_close(dev->group);
 	if (dev->owns_iommu)
 		vfm_iommu_close(dev->iommu);
 	pthread_mutex_destroy(&dev->io_lock);
 	pthread_mutex_destroy(&dev->config_lock);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev);
-}
-
-static int fail_open(struct vfm_context *ctx, int code, const struct vfm_candidate *candidate, struct vfm_error *err)
-{
-	const char *remedy = "";
-
-	if (code == EACCES || code == EPERM)
-		remedy = "; its owner must let this user in, for example by a udev rule for SUBSYSTEM==\"vfio-dev\"";
-	else if (code == ENODEV || code == ENXIO || code == ENOENT)
-		remedy = "; the device has gone, or the node is stale";
-	else if (code == EBUSY)
-		remedy = "; somebody else has it or its group open";
-	return VFMI_FAIL(ctx, err, code, candidate->identity.name, "open", "%s: %s%s", candidate->cdev,
-			 vfmi_errno_text(code), remedy);
-}
-
-int vfm_device_open(struct vfm_context *ctx, const char *name, struct vfm_device **ret_dev, struct vfm_error *ret_error)
-{
-	VFM_OPTS(vfm_candidate, candidate);
-	struct vfm_device *dev;
-	int r;
-
-	r = vfm_find(ctx, name, &candidate, ret_error);
-	if (r < 0)
-		return r;
-	if (!(candidate.flags & VFM_CANDIDATE_CDEV))
-		return VFMI_FAIL(ctx, ret_error, EOPNOTSUPP, candidate.identity.name, "open",
-				 "it has no device file under /dev/vfio/devices: the kernel lacks "
-				 "CONFIG_VFIO_DEVICE_CDEV (Linux 6.6), and groups are not used here");
-	r = device_new(ctx, candidate.identity.name, &candidate.identity, &dev);
-	if (r < 0)
-		return VFMI_FAIL(ctx, ret_error, -r, candidate.identity.name, "open", "%s", vfmi_errno_text(-r));
-	r = dev->sys->ops->open(dev->sys, candidate.cdev, O_RDWR, 0);
-	if (r < 0) {
-		vfm_device_close(dev);
-		return fail_open(ctx, -r, &candidate, ret_error);
-	}
-	dev->fd = r;
-	*ret_dev = dev;
-	return 0;
-}
-
-static const char *bind_remedy(int code)
-{
-	switch (code) {
-	case EBUSY:
-		return "held by somebody else: another iommufd has it, or its group or a sibling in the group is in "
-		       "use";
-	case EINVAL:
-		return "held by somebody else through another descriptor, or its IOMMU is not cache-coherent";
-	case EPERM:
-		return "its interrupts are not isolated by the IOMMU; iommufd's allow_unsafe_interrupts=1 overrides";
-	case EBADFD:
-		return "the address space's descriptor is not an iommufd";
-	default:
-		return "the kernel does not give it to the iommufd";
-	}
-}
-
-int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_error *ret_error)
-{
-	struct vfio_device_info info;
-	int r;
-
-	r = vfmi_device_begin(dev, NULL, "bind", ret_error);
-	if (r < 0)
-		return r;
-	if (dev->bound) {
-		r = vfmi_device_fail(dev, ret_error, EINVAL, "bind", "the device is bound already");
-		goto end;
-	}
-	r = vfmi_vfio_bind(dev->sys, dev->fd, vfm_iommu_fd(iommu), &dev->devid);
-	if (r < 0) {
-		const char *cause = bind_remedy(-r);
-
-		/* the kernel's word for a device that another file has bound; this object is not bound, so it is busy
-		 */
-		if (r == -EINVAL)
-			r = -EBUSY;
-		vfmi_device_fail(dev, ret_error, -r, "bind", cause);
-		goto end;
-	}
-	dev->bound = true;
-	dev->iommu = iommu;
-	/* mtty (6.12) does not know its interrupts before it was asked who it is */
-	(void)vfmi_vfio_device_info(dev->sys, dev->fd, &info);
-end:
-	vfmi_device_end(dev);
-	return r;
-}
-
-static const char *attach_remedy(int code)
-{
-	switch (code) {
-	case EADDRINUSE:
-		return "a reserved region of the device, or the alignment it needs, hits an area that is mapped";
-	case ENOMEM:
-		return "the mapped areas exceed the locked-memory limit (RLIMIT_MEMLOCK, ulimit -l)";
-	case EFAULT:
-		return "a mapped area's memory is not there";
-	case ENOENT:
-		return "the address space has gone";
-	case EINVAL:
-		return "the device cannot use this address space, or was not bound to its iommufd";
-	default:
-		return "the kernel does not attach it to the address space";
-	}
-}
-
-int vfm_device_attach(struct vfm_device *dev, struct vfm_error *ret_error)
-{
-	uint32_t pt_id;
-	int r;
-
-	r = vfmi_device_begin(dev, NULL, "attach", ret_error);
-	if (r < 0)
-		return r;
-	if (!dev->iommu) {
-		r = vfmi_device_fail(dev, ret_error, EINVAL, "attach", "no address space of the device is known");
-		goto end;
-	}
-	pt_id = vfm_iommu_ioas_id(dev->iommu);
-	r = vfmi_vfio_attach(dev->sys, dev->fd, &pt_id);
-	if (r < 0)
-		vfmi_device_fail(dev, ret_error, -r, "attach", attach_remedy(-r));
-	else
-		dev->pt_id = pt_id;
-end:
-	vfmi_device_end(dev);
-	return r;
-}
-
-int vfm_device_detach(struct vfm_device *dev, struct vfm_error *ret_error)
-{
-	int r;
-
-	r = vfmi_device_begin(dev, NULL, "detach", ret_error);
-	if (r < 0)
-		return r;
-	r = vfmi_device_need_bound(dev, "detach", ret_error);
-	if (r < 0)
-		goto end;
-	r = vfmi_vfio_detach(dev->sys, dev->fd);
-	if (r < 0)
-		vfmi_device_fail(dev, ret_error, -r, "detach", "the device may still reach the address space");
-	else
-		dev->pt_id = 0;
-end:
-	vfmi_device_end(dev);
-	return r;
-}
-
-int vfm_device_open_attached(struct vfm_context *ctx, const char *name, struct vfm_iommu *iommu,
-			     struct vfm_device **ret_dev, struct vfm_error *ret_error)
-{
-	struct vfm_device *dev;
-	int r;
-
-	r = vfm_device_open(ctx, name, &dev, ret_error);
-	if (r < 0)
-		return r;
-	r = vfm_device_bind(dev, iommu, ret_error);
-	if (r < 0)
-		goto err_close;
-	r = vfm_device_attach(dev, ret_error);
-	if (r < 0)
-		goto err_close;
-	*ret_dev = dev;
-	return 0;
-
-err_close:
-	vfm_device_close(dev);
-	return r;
 }
 
 /* adoption */
@@ -296,7 +129,7 @@ static int take_adopt(struct vfm_context *ctx, const struct vfm_adopt *from, str
 		flaw = "struct vfm_identity of a size not known here";
 	else if (adopt->reserved)
 		flaw = "a reserved field is not zero";
-	else if (adopt->backend != VFM_BACKEND_UNKNOWN && adopt->backend != VFM_BACKEND_IOMMUFD)
+	else if (adopt->backend > VFM_BACKEND_COMPAT_TYPE1V2)
 		flaw = "an IOMMU back end not known here";
 	else if (adopt->name && strlen(adopt->name) >= sizeof(identity->name))
 		flaw = "the name is too long";
@@ -319,7 +152,7 @@ static int check_bound(struct vfm_device *dev, struct vfm_error *err)
 	if (r == -ENOTTY)
 		return vfmi_device_fail(dev, err, EINVAL, "adopt", "the descriptor is not a VFIO device file");
 	if (r == -EINVAL)
-		return vfmi_device_fail(dev, err, EINVAL, "adopt", "the device is not bound to an iommufd yet");
+		return vfmi_device_fail(dev, err, EINVAL, "adopt", "the device is not bound yet");
 	if (r < 0)
 		return vfmi_device_fail(dev, err, -r, "adopt", "the device does not tell what it is");
 	dev->bound = true;
@@ -328,17 +161,24 @@ static int check_bound(struct vfm_device *dev, struct vfm_error *err)
 
 static int adopt_descriptors(struct vfm_device *dev, const struct vfm_adopt *adopt, struct vfm_error *err)
 {
+	VFM_OPTS(vfm_iommu_adopt, space);
 	int r = dev->sys->ops->dup(dev->sys, adopt->device_fd);
 
 	if (r < 0)
 		return vfmi_device_fail(dev, err, -r, "adopt", "cannot duplicate the device's descriptor");
 	dev->fd = r;
 	r = check_bound(dev, err);
-	if (r < 0 || adopt->iommufd < 0 || adopt->ioas_id == 0)
+	space.backend = adopt->backend ? adopt->backend : VFM_BACKEND_IOMMUFD;
+	space.fd = adopt->iommufd;
+	space.ioas_id = adopt->ioas_id;
+	if (r < 0 || space.fd < 0 || (space.ioas_id == 0 && !vfmi_backend_is_container(space.backend)))
 		return r;
-	r = vfm_iommu_adopt(dev->ctx, adopt->iommufd, adopt->ioas_id, &dev->iommu, err);
-	dev->owns_iommu = r == 0;
-	return r;
+	r = vfm_iommu_adopt(dev->ctx, &space, &dev->iommu, err);
+	if (r < 0)
+		return r;
+	dev->owns_iommu = true;
+	vfmi_iommu_attached(dev->iommu, dev->pt_id);
+	return 0;
 }
 
 int vfm_device_adopt(struct vfm_context *ctx, const struct vfm_adopt *adopt, struct vfm_device **ret_dev,
@@ -354,7 +194,7 @@ int vfm_device_adopt(struct vfm_context *ctx, const struct vfm_adopt *adopt, str
 	if (r < 0)
 		return r;
 	snprintf(fallback, sizeof(fallback), "fd:%" PRId32, from.device_fd);
-	r = device_new(ctx, from.name ? from.name : fallback, &identity, &dev);
+	r = vfmi_device_new(ctx, from.name ? from.name : fallback, &identity, &dev);
 	if (r < 0)
 		return VFMI_FAIL(ctx, ret_error, -r, from.name, "adopt", "%s", vfmi_errno_text(-r));
 	dev->adopted = true;
@@ -389,6 +229,11 @@ uint32_t vfm_device_id(const struct vfm_device *dev)
 uint32_t vfm_device_pt_id(const struct vfm_device *dev)
 {
 	return dev->pt_id;
+}
+
+int vfm_device_group_fd(const struct vfm_device *dev)
+{
+	return vfmi_iommu_group_fd(dev->group);
 }
 
 bool vfm_device_is_adopted(const struct vfm_device *dev)

@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 
 #include "internal.h"
+#include "sysfs.h"
 
 #define FIND_STEP "find"
 #define PCI_DEVICES "/sys/bus/pci/devices"
@@ -15,25 +16,9 @@
 #define VFIO_DEBUG "/sys/kernel/debug/vfio"
 #define UUID_LENGTH 36
 #define NAME_ROOM sizeof(((struct vfm_identity *)NULL)->name)
-#define PATH_ROOM 512
-#define LINK_ROOM 512
+#define PATH_ROOM VFMI_SYSFS_PATH_ROOM
 
 /* reading sysfs */
-
-/* False when the path would not fit: nothing in sysfs is that long, so it does not exist. */
-static bool join(char *buf, const char *dir, const char *name)
-{
-	int length = snprintf(buf, PATH_ROOM, "%s/%s", dir, name);
-
-	return length > 0 && length < PATH_ROOM;
-}
-
-static int read_attribute(struct vfmi_sys *sys, const char *dir, const char *name, char *buf, size_t room)
-{
-	char path[PATH_ROOM];
-
-	return join(path, dir, name) ? vfmi_sys_read_file(sys, path, buf, room) : -ENOENT;
-}
 
 static bool parse_number(const char *text, int base, uint32_t last, uint32_t *ret)
 {
@@ -55,29 +40,7 @@ static bool read_hex(struct vfmi_sys *sys, const char *dir, const char *name, ui
 {
 	char text[32];
 
-	return read_attribute(sys, dir, name, text, sizeof(text)) > 0 && parse_number(text, 16, last, ret);
-}
-
-/* Last component of what a link points to. False: no such link, or a name that does not fit. */
-static bool link_target(struct vfmi_sys *sys, const char *dir, const char *name, char *buf, size_t room)
-{
-	char path[PATH_ROOM];
-	char target[LINK_ROOM];
-	const char *last;
-	ssize_t length;
-
-	if (!join(path, dir, name))
-		return false;
-	length = sys->ops->readlink(sys, path, target, sizeof(target) - 1);
-	if (length <= 0 || (size_t)length >= sizeof(target) - 1)
-		return false;
-	target[length] = '\0';
-	last = strrchr(target, '/');
-	last = last ? last + 1 : target;
-	if (!*last || strlen(last) >= room)
-		return false;
-	memcpy(buf, last, strlen(last) + 1);
-	return true;
+	return vfmi_sysfs_read(sys, dir, name, text, sizeof(text)) > 0 && parse_number(text, 16, last, ret);
 }
 
 /* names */
@@ -164,7 +127,7 @@ static bool find_vfio_name(struct vfmi_sys *sys, const char *dir, struct vfio_na
 {
 	char path[PATH_ROOM];
 
-	return join(path, dir, "vfio-dev") && sys->ops->listdir(sys, path, pick_vfio_name, ret) == 1;
+	return vfmi_sysfs_join(path, dir, "vfio-dev") && sys->ops->listdir(sys, path, pick_vfio_name, ret) == 1;
 }
 
 /* The node must be the device that sysfs means: without udev, or in a container, it may be absent or an old one. */
@@ -196,7 +159,7 @@ static void examine_cdev(struct vfm_context *ctx, const struct vfio_name *name, 
 
 	snprintf(path, sizeof(path), "%s/vfio-dev/%s", candidate->sysfs, name->text);
 	/* No attribute "dev": a kernel without CONFIG_VFIO_DEVICE_CDEV (Linux 6.6). */
-	if (read_attribute(ctx->sys, path, "dev", text, sizeof(text)) <= 0)
+	if (vfmi_sysfs_read(ctx->sys, path, "dev", text, sizeof(text)) <= 0)
 		return;
 	colon = strchr(text, ':');
 	if (!colon)
@@ -244,7 +207,7 @@ static void examine_migration(struct vfmi_sys *sys, struct vfm_candidate *candid
 	int r;
 
 	snprintf(path, sizeof(path), VFIO_DEBUG "/%s/migration", candidate->identity.name);
-	r = read_attribute(sys, path, "state", text, sizeof(text));
+	r = vfmi_sysfs_read(sys, path, "state", text, sizeof(text));
 	if (r >= 0) {
 		candidate->flags |= VFM_CANDIDATE_MIGRATES;
 		if (vfm_state_from_name(text, &candidate->state) < 0)
@@ -268,7 +231,7 @@ static void examine_vfio(struct vfm_context *ctx, struct vfm_candidate *candidat
 	/* Before Linux 6.1 only the driver tells: vfio-pci and its variants, and all that drive mdevs. */
 	if (strstr(identity->driver, "vfio") || (candidate->flags & VFM_CANDIDATE_MDEV && identity->driver[0]))
 		candidate->flags |= VFM_CANDIDATE_VFIO;
-	if (link_target(ctx->sys, candidate->sysfs, "iommu_group", group, sizeof(group)) &&
+	if (vfmi_sysfs_link(ctx->sys, candidate->sysfs, "iommu_group", group, sizeof(group)) &&
 	    parse_number(group, 10, UINT32_MAX, &candidate->iommu_group))
 		candidate->flags |= VFM_CANDIDATE_GROUP;
 	if (ctx->sys->ops->uname(ctx->sys, &host) == 0)
@@ -293,10 +256,10 @@ static int examine(struct vfm_context *ctx, const char *name, bool mdev, struct 
 	snprintf(candidate.sysfs, sizeof(candidate.sysfs), "%s/%s", mdev ? MDEV_DEVICES : PCI_DEVICES, name);
 	if (ctx->sys->ops->stat(ctx->sys, candidate.sysfs, &st) < 0)
 		return -ENODEV;
-	(void)link_target(ctx->sys, candidate.sysfs, "driver", identity->driver, sizeof(identity->driver));
+	(void)vfmi_sysfs_link(ctx->sys, candidate.sysfs, "driver", identity->driver, sizeof(identity->driver));
 	if (mdev)
-		(void)link_target(ctx->sys, candidate.sysfs, "mdev_type", identity->mdev_type,
-				  sizeof(identity->mdev_type));
+		(void)vfmi_sysfs_link(ctx->sys, candidate.sysfs, "mdev_type", identity->mdev_type,
+				      sizeof(identity->mdev_type));
 	else
 		examine_ids(ctx->sys, candidate.sysfs, identity);
 	examine_vfio(ctx, &candidate);
@@ -402,7 +365,7 @@ static int resolve_cdev(struct vfm_context *ctx, const char *name, char *parent,
 	snprintf(dir, sizeof(dir), VFIO_CLASS "/%s", name);
 	if (ctx->sys->ops->stat(ctx->sys, dir, &st) < 0)
 		return VFMI_FAIL(ctx, err, ENODEV, name, FIND_STEP, "no such device");
-	if (!link_target(ctx->sys, dir, "device", parent, room))
+	if (!vfmi_sysfs_link(ctx->sys, dir, "device", parent, room))
 		return VFMI_FAIL(ctx, err, ENODEV, name, FIND_STEP, "%s does not tell whose it is", dir);
 	return 0;
 }

@@ -19,7 +19,10 @@ struct vfm_context {
 	vfm_log_fn *log;
 	void *log_user;
 	int log_level;
-	struct vfmi_error_slot *last; /* newest error, behind its own lock (error.c) */
+	struct vfmi_error_slot *last;	  /* newest error, behind its own lock (error.c) */
+	struct vfmi_iommu_groups *groups; /* IOMMU groups that are open (iommu-group.c) */
+	struct vfmi_quirk_set *quirks;	  /* what overrides the table (quirks.c); NULL: nothing */
+	struct vfm_executor executor;	  /* of the caller (executor.c); zeros: the default */
 };
 
 /* Exported for libvfiomig-sim and libvfiomig-net only (version node VFIOMIG_PRIVATE). */

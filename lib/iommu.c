@@ -1,188 +1,375 @@
 /* SPDX-License-Identifier: MIT */
-/* Address space object: an iommufd, one IOAS in it and the books of what this object mapped there. */
+/* Address space object: which back end it stands on, and its life from opening or adoption to the end. */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "areas.h"
-#include "internal.h"
-#include "iommufd.h"
+#include "iommu-backend.h"
 
-#define IOMMU_PATH "/dev/iommu"
-#define VFMI_MAP_MIN VFMI_SIZE_TO(struct vfm_map, cookie)
-#define KNOWN_MAP_FLAGS (VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED)
-#define MAX_RANGES 65536u
+#define OPEN_STEP "open address space"
+#define ADOPT_STEP "adopt address space"
+#define OPTIONS_MIN VFMI_SIZE_TO(struct vfm_iommu_options, reserved)
+#define ADOPT_MIN VFMI_SIZE_TO(struct vfm_iommu_adopt, flags)
+#define KNOWN_FLAGS (VFM_IOMMU_DIRTY_TRACKING | VFM_IOMMU_ACCOUNT_PROCESS | VFM_IOMMU_SMALL_PAGES)
+#define MAX_HWPTS 4096u
+#define VFIO_CLASS "/sys/class/vfio-dev"
+#define VFIO_NODES "/dev/vfio/devices"
 
-struct vfm_iommu {
-	struct vfm_context *ctx;
-	int fd;
-	uint32_t ioas_id;
-	bool owns_ioas;
-	/*
-	 * Held over the kernel's map and unmap: between an unmap and its entry in the books another thread's map could
-	 * be given the same addresses.
-	 */
-	pthread_mutex_t lock;
-	struct vfmi_areas areas;
-	uint64_t mapped_bytes;
+static const char *const names[] = {
+	[VFM_BACKEND_UNKNOWN] = "unknown",
+	[VFM_BACKEND_IOMMUFD] = "iommufd",
+	[VFM_BACKEND_TYPE1] = "type1",
+	[VFM_BACKEND_TYPE1V2] = "type1v2",
+	[VFM_BACKEND_COMPAT_TYPE1] = "compat-type1",
+	[VFM_BACKEND_COMPAT_TYPE1V2] = "compat-type1v2",
 };
 
-static int iommu_new(struct vfm_context *ctx, struct vfm_iommu **ret_iommu)
+const char *vfm_backend_name(uint32_t backend)
+{
+	return names[backend < VFMI_ARRAY_SIZE(names) ? backend : VFM_BACKEND_UNKNOWN];
+}
+
+int vfm_backend_from_name(const char *name, uint32_t *ret_backend)
+{
+	for (uint32_t i = VFM_BACKEND_IOMMUFD; name && i < VFMI_ARRAY_SIZE(names); i++) {
+		if (!strcmp(names[i], name)) {
+			*ret_backend = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* life */
+
+static struct vfm_iommu *iommu_new(struct vfm_context *ctx, uint32_t backend, uint32_t flags)
 {
 	struct vfm_iommu *iommu = calloc(1, sizeof(*iommu));
-	int r;
 
 	if (!iommu)
-		return -ENOMEM;
-	r = pthread_mutex_init(&iommu->lock, NULL);
-	if (r) {
-		free(iommu);
-		return -r;
-	}
+		return NULL;
 	iommu->ctx = ctx;
+	iommu->sys = ctx->sys;
+	iommu->backend = backend;
+	iommu->ops = backend == VFM_BACKEND_IOMMUFD ? &vfmi_iommu_ioas : &vfmi_iommu_container;
+	iommu->flags = flags;
 	iommu->fd = -1;
-	*ret_iommu = iommu;
-	return 0;
+	/* default mutexes cannot fail to be made */
+	(void)pthread_mutex_init(&iommu->lock, NULL);
+	(void)pthread_mutex_init(&iommu->hwpt_lock, NULL);
+	return iommu;
 }
 
 static void iommu_free(struct vfm_iommu *iommu)
 {
-	struct vfmi_sys *sys = iommu->ctx->sys;
-
 	if (iommu->fd >= 0)
-		sys->ops->close(sys, iommu->fd);
+		iommu->sys->ops->close(iommu->sys, iommu->fd);
+	pthread_mutex_destroy(&iommu->hwpt_lock);
 	pthread_mutex_destroy(&iommu->lock);
+	free(iommu->hwpts);
+	vfm_iova_free(iommu->places);
 	free(iommu);
-}
-
-static int fail_open(struct vfm_context *ctx, int code, struct vfm_error *err)
-{
-	const char *remedy = "";
-
-	if (code == ENOENT || code == ENODEV || code == ENXIO)
-		remedy = "; the kernel has no iommufd: it needs CONFIG_IOMMUFD (Linux 6.2) and, as a module, "
-			 "\"modprobe iommufd\"";
-	else if (code == EACCES || code == EPERM)
-		remedy = "; its owner must let this user in, for example by a udev rule for KERNEL==\"iommu\"";
-	return VFMI_FAIL(ctx, err, code, NULL, "open address space", "%s: %s%s", IOMMU_PATH, vfmi_errno_text(code),
-			 remedy);
-}
-
-int vfm_iommu_open(struct vfm_context *ctx, struct vfm_iommu **ret_iommu, struct vfm_error *ret_error)
-{
-	struct vfmi_sys *sys = ctx->sys;
-	struct vfm_iommu *iommu = NULL;
-	int r;
-
-	r = iommu_new(ctx, &iommu);
-	if (r < 0)
-		return VFMI_FAIL(ctx, ret_error, -r, NULL, "open address space", "%s", vfmi_errno_text(-r));
-	r = sys->ops->open(sys, IOMMU_PATH, O_RDWR, 0);
-	if (r < 0) {
-		r = fail_open(ctx, -r, ret_error);
-		goto err_free;
-	}
-	iommu->fd = r;
-	r = vfmi_iommufd_ioas_alloc(sys, iommu->fd, &iommu->ioas_id);
-	if (r < 0) {
-		VFMI_FAIL(ctx, ret_error, -r, NULL, "open address space", "cannot allocate an IOAS: %s",
-			  vfmi_errno_text(-r));
-		goto err_free;
-	}
-	iommu->owns_ioas = true;
-	*ret_iommu = iommu;
-	return 0;
-
-err_free:
-	iommu_free(iommu);
-	return r;
-}
-
-/* Asking for its ranges, with room for none, tells an existing IOAS from anything else. */
-static int check_ioas(struct vfm_iommu *iommu, struct vfm_error *err)
-{
-	uint32_t count;
-	uint64_t align;
-	int r = vfmi_iommufd_ranges(iommu->ctx->sys, iommu->fd, iommu->ioas_id, NULL, 0, &count, &align);
-
-	if (r == 0 || r == -EMSGSIZE)
-		return 0;
-	if (r == -ENOTTY)
-		return VFMI_FAIL(iommu->ctx, err, EINVAL, NULL, "adopt address space",
-				 "the descriptor is not an iommufd");
-	if (r == -ENOENT)
-		return VFMI_FAIL(iommu->ctx, err, EINVAL, NULL, "adopt address space",
-				 "the iommufd has no IOAS with id %" PRIu32, iommu->ioas_id);
-	return VFMI_FAIL(iommu->ctx, err, -r, NULL, "adopt address space", "cannot ask for the IOVA ranges: %s",
-			 vfmi_errno_text(-r));
-}
-
-int vfm_iommu_adopt(struct vfm_context *ctx, int iommufd, uint32_t ioas_id, struct vfm_iommu **ret_iommu,
-		    struct vfm_error *ret_error)
-{
-	struct vfm_iommu *iommu = NULL;
-	int r;
-
-	if (ioas_id == 0)
-		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, "adopt address space", "0 is no IOAS id");
-	r = iommu_new(ctx, &iommu);
-	if (r < 0)
-		return VFMI_FAIL(ctx, ret_error, -r, NULL, "adopt address space", "%s", vfmi_errno_text(-r));
-	iommu->ioas_id = ioas_id;
-	r = ctx->sys->ops->dup(ctx->sys, iommufd);
-	if (r < 0) {
-		VFMI_FAIL(ctx, ret_error, -r, NULL, "adopt address space", "cannot duplicate descriptor %d: %s",
-			  iommufd, vfmi_errno_text(-r));
-		goto err_free;
-	}
-	iommu->fd = r;
-	r = check_ioas(iommu, ret_error);
-	if (r < 0)
-		goto err_free;
-	*ret_iommu = iommu;
-	return 0;
-
-err_free:
-	iommu_free(iommu);
-	return r;
-}
-
-static void close_areas(struct vfm_iommu *iommu)
-{
-	struct vfmi_area *area;
-	uint64_t unmapped;
-
-	while ((area = iommu->areas.root)) {
-		int r = vfmi_iommufd_unmap(iommu->ctx->sys, iommu->fd, iommu->ioas_id, area->iova,
-					   area->last - area->iova + 1, &unmapped);
-
-		if (r < 0 && !(r == -ENOENT && area->unknown))
-			vfmi_log(iommu->ctx, VFM_LOG_WARNING, "close address space: area at IOVA 0x%" PRIx64 ": %s",
-				 area->iova, vfmi_errno_text(-r));
-		vfmi_areas_remove(&iommu->areas, area);
-		free(area);
-	}
 }
 
 void vfm_iommu_close(struct vfm_iommu *iommu)
 {
-	int r;
-
 	if (!iommu)
 		return;
-	close_areas(iommu);
-	r = iommu->owns_ioas ? vfmi_iommufd_destroy(iommu->ctx->sys, iommu->fd, iommu->ioas_id) : 0;
-	if (r < 0)
-		vfmi_log(iommu->ctx, VFM_LOG_WARNING, "close address space: cannot destroy the IOAS: %s%s",
-			 vfmi_errno_text(-r), r == -EBUSY ? "; a device is still attached" : "");
+	pthread_mutex_lock(&iommu->lock);
+	vfmi_iommu_drop_areas(iommu, false);
+	pthread_mutex_unlock(&iommu->lock);
+	if (iommu->ops->close)
+		iommu->ops->close(iommu);
 	iommu_free(iommu);
 }
 
+int vfmi_iommu_open_file(struct vfm_iommu *iommu, const char *path, const char *absent,
+			 struct vfmi_iommu_trouble *trouble)
+{
+	int r = iommu->sys->ops->open(iommu->sys, path, O_RDWR, 0);
+
+	if (r >= 0) {
+		iommu->fd = r;
+		return 0;
+	}
+	if (r == -ENOENT || r == -ENODEV || r == -ENXIO)
+		return vfmi_iommu_refuse(trouble, r, path, absent);
+	if (r == -EACCES || r == -EPERM)
+		return vfmi_iommu_refuse(trouble, r, path,
+					 "; its owner must let this user in, for example by a udev rule");
+	return vfmi_iommu_refuse(trouble, r, path, "");
+}
+
+/* choosing */
+
+/* Best first. */
+static const uint32_t preference[] = {
+	VFM_BACKEND_IOMMUFD,	  VFM_BACKEND_TYPE1V2, VFM_BACKEND_COMPAT_TYPE1V2,
+	VFM_BACKEND_COMPAT_TYPE1, VFM_BACKEND_TYPE1,
+};
+
+/* What has been tried in vain. @code: of the first, or of the first that a permission stopped. */
+struct search {
+	int code;
+	const char *last_what;
+	const char *remedy;
+	char text[320];
+};
+
+static void note_failure(struct search *search, uint32_t backend, int code, const struct vfmi_iommu_trouble *trouble)
+{
+	const bool permission = code == -EACCES || code == -EPERM;
+	size_t at = strlen(search->text);
+
+	if (search->code == 0 || (permission && search->code != -EACCES && search->code != -EPERM)) {
+		search->code = code;
+		search->remedy = trouble->remedy;
+	}
+	/* the two compat modes, and the two of type1, fail alike */
+	if (search->last_what == trouble->what)
+		return;
+	search->last_what = trouble->what;
+	snprintf(search->text + at, sizeof(search->text) - at, "%s%s: %s: %s", at ? "; " : "",
+		 vfm_backend_name(backend), trouble->what, vfmi_errno_text(-code));
+}
+
+/* Failures that say "not this one"; with any other the next would fare no better, or would hide the cause. */
+static bool means_next(int code)
+{
+	switch (-code) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+	case ENOTTY:
+	case EINVAL:
+	case EOPNOTSUPP:
+	case EACCES:
+	case EPERM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int note_cdev(void *user, const char *name)
+{
+	bool *found = user;
+
+	(void)name;
+	*found = true;
+	return 0;
+}
+
+struct class_walk {
+	struct vfmi_sys *sys;
+	bool any;
+};
+
+/* Non-zero for an entry with a device number: it has a cdev. */
+static int look_for_dev(void *user, const char *name)
+{
+	struct class_walk *walk = user;
+	char path[sizeof(VFIO_CLASS) + 80];
+	char text[32];
+	int length = snprintf(path, sizeof(path), VFIO_CLASS "/%s/dev", name);
+
+	walk->any = true;
+	return length < (int)sizeof(path) && vfmi_sys_read_file(walk->sys, path, text, sizeof(text)) > 0;
+}
+
+/*
+ * A kernel may have an iommufd without VFIO_DEVICE_CDEV (before Linux 6.6 all): devices are there and none has a file
+ * of its own. With no device there is nothing to see, and the best is assumed.
+ */
+static bool lacks_cdevs(struct vfmi_sys *sys)
+{
+	struct class_walk walk = { .sys = sys };
+	bool nodes = false;
+	int r = sys->ops->listdir(sys, VFIO_NODES, note_cdev, &nodes);
+
+	if (r >= 0 && nodes)
+		return false;
+	return sys->ops->listdir(sys, VFIO_CLASS, look_for_dev, &walk) == 0 && walk.any;
+}
+
+static int open_one(struct vfm_context *ctx, uint32_t backend, uint32_t flags, struct vfm_iommu **ret_iommu,
+		    struct vfmi_iommu_trouble *trouble)
+{
+	struct vfm_iommu *iommu = iommu_new(ctx, backend, flags);
+	int r;
+
+	*trouble = (struct vfmi_iommu_trouble){ .what = "memory", .remedy = "" };
+	if (!iommu)
+		return -ENOMEM;
+	r = iommu->ops->open(iommu, trouble);
+	if (r < 0)
+		iommu_free(iommu); /* objects in an iommufd go with its descriptor */
+	else
+		*ret_iommu = iommu;
+	return r;
+}
+
+static int open_preferred(struct vfm_context *ctx, uint32_t backend, struct vfm_iommu **ret_iommu,
+			  struct vfmi_iommu_trouble *trouble)
+{
+	struct vfm_iommu *iommu;
+	int r = open_one(ctx, backend, 0, &iommu, trouble);
+
+	if (r < 0)
+		return r;
+	if (backend == VFM_BACKEND_IOMMUFD && lacks_cdevs(ctx->sys)) {
+		vfm_iommu_close(iommu);
+		trouble->what = "VFIO devices have no files of their own";
+		trouble->remedy = "; the kernel lacks CONFIG_VFIO_DEVICE_CDEV (Linux 6.6)";
+		return -EOPNOTSUPP;
+	}
+	*ret_iommu = iommu;
+	return 0;
+}
+
+static int open_best(struct vfm_context *ctx, struct vfm_iommu **ret_iommu, struct vfm_error *err)
+{
+	struct search search = { .remedy = "" };
+	int r = -ENODEV;
+
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(preference); i++) {
+		struct vfmi_iommu_trouble trouble;
+		struct vfm_iommu *iommu;
+
+		r = open_preferred(ctx, preference[i], &iommu, &trouble);
+		if (r == 0) {
+			snprintf(iommu->fallback, sizeof(iommu->fallback), "%.*s", (int)sizeof(iommu->fallback) - 1,
+				 search.text);
+			*ret_iommu = iommu;
+			return 0;
+		}
+		note_failure(&search, preference[i], r, &trouble);
+		if (!means_next(r)) {
+			search.code = r;
+			break;
+		}
+	}
+	return VFMI_FAIL(ctx, err, -search.code, NULL, OPEN_STEP, "%s%s", search.text, search.remedy);
+}
+
+static int open_wanted(struct vfm_context *ctx, uint32_t backend, uint32_t flags, struct vfm_iommu **ret_iommu,
+		       struct vfm_error *err)
+{
+	struct vfmi_iommu_trouble trouble;
+	int r = open_one(ctx, backend, flags, ret_iommu, &trouble);
+
+	if (r == 0)
+		return 0;
+	return VFMI_FAIL(ctx, err, -r, NULL, OPEN_STEP, "%s: %s: %s%s", vfm_backend_name(backend), trouble.what,
+			 vfmi_errno_text(-r), trouble.remedy);
+}
+
+static int take_options(struct vfm_context *ctx, const struct vfm_iommu_options *from,
+			struct vfm_iommu_options *options, struct vfm_error *err)
+{
+	if (!from)
+		return 0;
+	if (vfmi_sized_in(options, sizeof(*options), from, OPTIONS_MIN) < 0)
+		return VFMI_FAIL(ctx, err, EINVAL, NULL, OPEN_STEP,
+				 "struct vfm_iommu_options of a size not known here");
+	if (options->backend >= VFMI_ARRAY_SIZE(names) || options->flags & ~(uint32_t)KNOWN_FLAGS || options->reserved)
+		return VFMI_FAIL(ctx, err, EINVAL, NULL, OPEN_STEP, "a back end or flag not known here");
+	/* A flag is a wish for what only an iommufd has. */
+	if (options->flags && options->backend == VFM_BACKEND_UNKNOWN)
+		options->backend = VFM_BACKEND_IOMMUFD;
+	if (options->flags && options->backend != VFM_BACKEND_IOMMUFD)
+		return VFMI_FAIL(ctx, err, EOPNOTSUPP, NULL, OPEN_STEP,
+				 "flags 0x%" PRIx32 " are for iommufd, not for %s", options->flags,
+				 vfm_backend_name(options->backend));
+	return 0;
+}
+
+int vfm_iommu_open(struct vfm_context *ctx, const struct vfm_iommu_options *options, struct vfm_iommu **ret_iommu,
+		   struct vfm_error *ret_error)
+{
+	struct vfm_iommu_options wish = { 0 };
+	int r;
+
+	if (!ctx || !ret_iommu)
+		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, OPEN_STEP, "a required argument is NULL");
+	r = take_options(ctx, options, &wish, ret_error);
+	if (r < 0)
+		return r;
+	if (wish.backend == VFM_BACKEND_UNKNOWN)
+		return open_best(ctx, ret_iommu, ret_error);
+	return open_wanted(ctx, wish.backend, wish.flags, ret_iommu, ret_error);
+}
+
+/* adoption */
+
+static const char *adopt_flaw(const struct vfm_iommu_adopt *adopt)
+{
+	const bool container = vfmi_backend_is_container(adopt->backend);
+
+	if (adopt->backend == VFM_BACKEND_UNKNOWN || adopt->backend >= VFMI_ARRAY_SIZE(names))
+		return "a back end must be told, and be known here";
+	if (adopt->flags & ~(uint32_t)KNOWN_FLAGS || (container && adopt->flags))
+		return "a flag not known here, or not of this back end";
+	if (!container && adopt->ioas_id == 0)
+		return "0 is no IOAS id";
+	if (adopt->hwpt_count > MAX_HWPTS || (adopt->hwpt_count > 0 && (container || !adopt->hwpt_ids)))
+		return "page tables are told of that there cannot be";
+	for (uint32_t i = 0; i < adopt->hwpt_count; i++)
+		if (adopt->hwpt_ids[i] == 0)
+			return "0 is no page table's id";
+	return NULL;
+}
+
+static int adopt_space(struct vfm_iommu *iommu, const struct vfm_iommu_adopt *adopt, struct vfm_error *err)
+{
+	struct vfmi_iommu_trouble trouble = { .what = "", .remedy = "" };
+	int r = iommu->sys->ops->dup(iommu->sys, adopt->fd);
+
+	if (r < 0)
+		return VFMI_FAIL(iommu->ctx, err, -r, NULL, ADOPT_STEP, "cannot duplicate descriptor %" PRId32 ": %s",
+				 adopt->fd, vfmi_errno_text(-r));
+	iommu->fd = r;
+	r = iommu->ops->adopt(iommu, &trouble);
+	if (r < 0)
+		return VFMI_FAIL(iommu->ctx, err, -r, NULL, ADOPT_STEP, "%s: %s: %s%s",
+				 vfm_backend_name(iommu->backend), trouble.what, vfmi_errno_text(-r), trouble.remedy);
+	r = vfmi_iommu_adopt_hwpts(iommu, adopt->hwpt_ids, adopt->hwpt_count);
+	return r < 0 ? VFMI_FAIL(iommu->ctx, err, -r, NULL, ADOPT_STEP, "%s", vfmi_errno_text(-r)) : 0;
+}
+
+int vfm_iommu_adopt(struct vfm_context *ctx, const struct vfm_iommu_adopt *adopt, struct vfm_iommu **ret_iommu,
+		    struct vfm_error *ret_error)
+{
+	struct vfm_iommu_adopt from;
+	struct vfm_iommu *iommu;
+	const char *flaw;
+	int r;
+
+	if (!ctx || !ret_iommu || vfmi_sized_in(&from, sizeof(from), adopt, ADOPT_MIN) < 0)
+		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, ADOPT_STEP,
+				 "an argument is NULL, or struct vfm_iommu_adopt of a size not known here");
+	flaw = adopt_flaw(&from);
+	if (flaw)
+		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, ADOPT_STEP, "%s", flaw);
+	iommu = iommu_new(ctx, from.backend, from.flags);
+	if (!iommu)
+		return VFMI_FAIL(ctx, ret_error, ENOMEM, NULL, ADOPT_STEP, "%s", vfmi_errno_text(ENOMEM));
+	iommu->adopted = true;
+	iommu->ioas_id = from.ioas_id;
+	r = adopt_space(iommu, &from, ret_error);
+	if (r < 0)
+		iommu_free(iommu);
+	else
+		*ret_iommu = iommu;
+	return r;
+}
+
+/* what is known */
+
 uint32_t vfm_iommu_backend(const struct vfm_iommu *iommu)
 {
-	return iommu ? VFM_BACKEND_IOMMUFD : VFM_BACKEND_UNKNOWN;
+	return iommu ? iommu->backend : VFM_BACKEND_UNKNOWN;
 }
 
 int vfm_iommu_fd(const struct vfm_iommu *iommu)
@@ -195,244 +382,56 @@ uint32_t vfm_iommu_ioas_id(const struct vfm_iommu *iommu)
 	return iommu ? iommu->ioas_id : 0;
 }
 
-/* What is wrong with the caller's wish, NULL when nothing is; the errno in *@ret_code. */
-static const char *map_flaw(const struct vfm_map *map, int *ret_code)
+int vfm_iommu_info(struct vfm_iommu *iommu, struct vfm_iommu_info *ret, struct vfm_error *ret_error)
 {
-	uint64_t mask = vfmi_page_size() - 1;
-	bool fixed = map->flags & VFM_MAP_FIXED;
-	uint64_t last;
-
-	*ret_code = EINVAL;
-	if (map->flags & ~(uint32_t)KNOWN_MAP_FLAGS)
-		return "unknown flags";
-	if (!(map->flags & (VFM_MAP_READ | VFM_MAP_WRITE)))
-		return "neither reading nor writing is asked for";
-	if (map->length == 0)
-		return "the length is zero";
-	if ((map->length | (uintptr_t)map->vaddr) & mask)
-		return "address and length must be multiples of the page size";
-	if (fixed && (map->iova & mask))
-		return "the IOVA must be a multiple of the page size";
-	*ret_code = EOVERFLOW;
-	if (vfmi_add_overflows((uintptr_t)map->vaddr, map->length - 1, &last) || last > UINTPTR_MAX)
-		return "the memory wraps around the end of the address space";
-	if (fixed && vfmi_add_overflows(map->iova, map->length - 1, &last))
-		return "the IOVAs wrap around the end of the address space";
-	return NULL;
-}
-
-static int check_map(struct vfm_iommu *iommu, const struct vfm_map *map, struct vfm_error *err)
-{
-	int code;
-	const char *flaw = map_flaw(map, &code);
-
-	if (!flaw)
-		return 0;
-	return VFMI_FAIL(iommu->ctx, err, code, NULL, "map",
-			 "%" PRIu64 " bytes at %p, IOVA 0x%" PRIx64 ", flags 0x%" PRIx32 ": %s", map->length,
-			 map->vaddr, map->iova, map->flags, flaw);
-}
-
-static int check_free(struct vfm_iommu *iommu, const struct vfm_map *map, struct vfm_error *err)
-{
-	const struct vfmi_area *other;
-
-	if (!(map->flags & VFM_MAP_FIXED))
-		return 0;
-	other = vfmi_areas_overlap(&iommu->areas, map->iova, map->iova + (map->length - 1));
-	if (!other)
-		return 0;
-	return VFMI_FAIL(iommu->ctx, err, EEXIST, NULL, "map",
-			 "%" PRIu64 " bytes at IOVA 0x%" PRIx64 " overlap the area [0x%" PRIx64 ", 0x%" PRIx64 "]%s",
-			 map->length, map->iova, other->iova, other->last,
-			 other->unknown ? ", whose unmapping failed" : "");
-}
-
-static int fail_map(struct vfm_iommu *iommu, int code, const struct vfm_map *map, struct vfm_error *err)
-{
-	char remedy[160] = "";
-
-	if (code == ENOMEM)
-		snprintf(remedy, sizeof(remedy),
-			 "; the locked-memory limit (RLIMIT_MEMLOCK, ulimit -l) must allow %" PRIu64
-			 " bytes more than the %" PRIu64 " mapped, or CAP_IPC_LOCK lift it",
-			 map->length, iommu->mapped_bytes);
-	else if (code == EEXIST)
-		snprintf(remedy, sizeof(remedy), "; somebody else mapped there in the same IOAS");
-	else if (code == EFAULT)
-		snprintf(remedy, sizeof(remedy), "; the memory is not there, not writable, or cannot be pinned");
-	else if (code == EINVAL && (map->flags & VFM_MAP_FIXED))
-		snprintf(remedy, sizeof(remedy), "; outside the usable IOVA windows or not aligned as they demand");
-	return VFMI_FAIL(iommu->ctx, err, code, NULL, "map", "%" PRIu64 " bytes at %p, IOVA 0x%" PRIx64 ": %s%s",
-			 map->length, map->vaddr, map->iova, vfmi_errno_text(code), remedy);
-}
-
-static uint32_t kernel_map_flags(uint32_t flags)
-{
-	return (flags & VFM_MAP_READ ? IOMMU_IOAS_MAP_READABLE : 0) |
-	       (flags & VFM_MAP_WRITE ? IOMMU_IOAS_MAP_WRITEABLE : 0) |
-	       (flags & VFM_MAP_FIXED ? IOMMU_IOAS_MAP_FIXED_IOVA : 0);
-}
-
-/*
- * A place that cannot be true must not get into the books. Nothing is taken back: an unmap there could hit another
- * area.
- */
-static int check_placed(struct vfm_iommu *iommu, const struct vfm_map *map, uint64_t iova, struct vfm_error *err)
-{
-	bool moved = (map->flags & VFM_MAP_FIXED) && iova != map->iova;
-	uint64_t last;
-
-	if (!moved && !vfmi_add_overflows(iova, map->length - 1, &last) &&
-	    !vfmi_areas_overlap(&iommu->areas, iova, last))
-		return 0;
-	return VFMI_FAIL(iommu->ctx, err, EIO, NULL, "map",
-			 "the kernel says it placed %" PRIu64 " bytes at IOVA 0x%" PRIx64
-			 ", where they cannot be; they stay mapped until the IOAS goes",
-			 map->length, iova);
-}
-
-/* Under the lock. @area is put into the books on success. */
-static int map_area(struct vfm_iommu *iommu, struct vfm_map *map, struct vfmi_area *area, struct vfm_error *err)
-{
-	uint64_t iova = map->iova;
+	VFM_OPTS(vfm_iommu_info, info);
 	int r;
 
-	r = check_free(iommu, map, err);
-	if (r < 0)
-		return r;
-	r = vfmi_iommufd_map(iommu->ctx->sys, iommu->fd, iommu->ioas_id, kernel_map_flags(map->flags), map->vaddr,
-			     map->length, &iova);
-	if (r < 0)
-		return fail_map(iommu, -r, map, err);
-	r = check_placed(iommu, map, iova, err);
-	if (r < 0)
-		return r;
-	area->iova = iova;
-	area->last = iova + (map->length - 1);
-	area->guest_address = map->guest_address;
-	area->cookie = map->cookie;
-	vfmi_areas_add(&iommu->areas, area);
-	iommu->mapped_bytes += map->length;
-	map->iova = iova;
-	return 0;
-}
-
-int vfm_iommu_map(struct vfm_iommu *iommu, struct vfm_map *map, struct vfm_error *ret_error)
-{
-	struct vfmi_area *area;
-	struct vfm_map copy;
-	int r;
-
-	r = vfmi_sized_in(&copy, sizeof(copy), map, VFMI_MAP_MIN);
-	if (r < 0)
-		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, "map", "struct vfm_map of a size not known here");
-	r = check_map(iommu, &copy, ret_error);
-	if (r < 0)
-		return r;
-	area = calloc(1, sizeof(*area));
-	if (!area)
-		return VFMI_FAIL(iommu->ctx, ret_error, ENOMEM, NULL, "map", "%s", vfmi_errno_text(ENOMEM));
+	info.backend = iommu->backend;
+	memcpy(info.fallback, iommu->fallback, sizeof(info.fallback));
+	pthread_mutex_lock(&iommu->hwpt_lock);
+	info.hwpt_count = iommu->hwpt_count;
+	info.flags = iommu->flags;
+	if (iommu->attached == 0 || iommu->tracked != iommu->attached)
+		info.flags &= ~(uint32_t)VFM_IOMMU_DIRTY_TRACKING;
+	pthread_mutex_unlock(&iommu->hwpt_lock);
 	pthread_mutex_lock(&iommu->lock);
-	r = map_area(iommu, &copy, area, ret_error);
+	info.areas = iommu->area_count;
+	info.mapped_bytes = iommu->mapped_bytes;
+	r = iommu->ops->limits(iommu, &info.page_sizes, &info.entries_left);
 	pthread_mutex_unlock(&iommu->lock);
 	if (r < 0)
-		free(area);
-	else
-		map->iova = copy.iova;
-	return r;
-}
-
-/* Errnos of IOMMU_IOAS_UNMAP that come before anything is taken away. ENOENT is not one: our area ought to be there. */
-static bool means_nothing_done(int code)
-{
-	switch (code) {
-	case EINVAL:
-	case EOVERFLOW:
-	case EBADF:
-	case ENOTTY:
-	case EBUSY:
-	case EDEADLK:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static struct vfmi_area *find_exactly(struct vfm_iommu *iommu, uint64_t iova, uint64_t length)
-{
-	struct vfmi_area *area = vfmi_areas_overlap(&iommu->areas, iova, iova);
-
-	return area && length > 0 && area->iova == iova && area->last - iova == length - 1 ? area : NULL;
-}
-
-/* Under the lock; 0 when the area is gone from the kernel. */
-static int unmap_area(struct vfm_iommu *iommu, struct vfmi_area *area, struct vfm_error *err)
-{
-	uint64_t length = area->last - area->iova + 1;
-	uint64_t unmapped = 0;
-	int r = vfmi_iommufd_unmap(iommu->ctx->sys, iommu->fd, iommu->ioas_id, area->iova, length, &unmapped);
-
-	if (r == 0 && unmapped == length)
-		return 0;
-	if (r == -ENOENT && area->unknown) /* now it is known */
-		return 0;
-	if (r == 0 || !means_nothing_done(-r))
-		area->unknown = true;
-	if (r == 0)
-		return VFMI_FAIL(iommu->ctx, err, EIO, NULL, "unmap",
-				 "the kernel took back %" PRIu64 " of %" PRIu64 " bytes at IOVA 0x%" PRIx64
-				 "; the area counts as mapped",
-				 unmapped, length, area->iova);
-	return VFMI_FAIL(iommu->ctx, err, -r, NULL, "unmap", "%" PRIu64 " bytes at IOVA 0x%" PRIx64 ": %s; the area %s",
-			 length, area->iova, vfmi_errno_text(-r),
-			 area->unknown ? "may be mapped or not, and counts as mapped" : "is still mapped");
-}
-
-int vfm_iommu_unmap(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, struct vfm_error *ret_error)
-{
-	struct vfmi_area *area;
-	int r;
-
-	pthread_mutex_lock(&iommu->lock);
-	area = find_exactly(iommu, iova, length);
-	if (!area)
-		r = VFMI_FAIL(iommu->ctx, ret_error, ENOENT, NULL, "unmap",
-			      "no area of %" PRIu64 " bytes at IOVA 0x%" PRIx64 " was mapped here", length, iova);
-	else
-		r = unmap_area(iommu, area, ret_error);
-	if (r == 0) {
-		vfmi_areas_remove(&iommu->areas, area);
-		iommu->mapped_bytes -= length;
-	}
-	pthread_mutex_unlock(&iommu->lock);
-	if (r == 0)
-		free(area);
-	return r;
+		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, "address space", "it does not tell its limits: %s",
+				 vfmi_errno_text(-r));
+	r = vfmi_sized_out(ret, &info, sizeof(info));
+	return r < 0 ? VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, "address space",
+				 "struct vfm_iommu_info of a size not known here")
+		     : 0;
 }
 
 int vfm_iommu_ranges(struct vfm_iommu *iommu, struct vfm_iova_range *ranges, size_t room, size_t *ret_count,
 		     uint64_t *ret_align, struct vfm_error *ret_error)
 {
-	uint32_t kernel_room = (uint32_t)vfmi_min_u64(room, MAX_RANGES);
-	struct iommu_iova_range *found;
-	uint64_t align = 0;
-	uint32_t count = 0;
+	struct vfmi_windows windows;
 	int r;
 
-	found = calloc(kernel_room ? kernel_room : 1, sizeof(*found));
-	if (!found)
-		return VFMI_FAIL(iommu->ctx, ret_error, ENOMEM, NULL, "IOVA ranges", "%s", vfmi_errno_text(ENOMEM));
-	r = vfmi_iommufd_ranges(iommu->ctx->sys, iommu->fd, iommu->ioas_id, found, kernel_room, &count, &align);
-	if (r == 0 || r == -EMSGSIZE)
-		*ret_count = count;
-	for (uint32_t i = 0; r == 0 && i < count; i++)
-		ranges[i] = (struct vfm_iova_range){ .first = found[i].start, .last = found[i].last };
-	free(found);
+	pthread_mutex_lock(&iommu->lock);
+	r = iommu->ops->windows(iommu, &windows);
+	pthread_mutex_unlock(&iommu->lock);
 	if (r < 0)
-		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, "IOVA ranges",
-				 "room for %zu, there are %" PRIu32 ": %s", room, count, vfmi_errno_text(-r));
+		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, "IOVA ranges", "%s%s", vfmi_errno_text(-r),
+				 r == -EAGAIN ? "; a container has no IOMMU before the first device is bound to it"
+					      : "");
+	*ret_count = windows.count;
+	if (windows.count > room) {
+		free(windows.ranges);
+		return VFMI_FAIL(iommu->ctx, ret_error, EMSGSIZE, NULL, "IOVA ranges", "room for %zu, there are %zu",
+				 room, windows.count);
+	}
+	if (windows.count)
+		memcpy(ranges, windows.ranges, windows.count * sizeof(*ranges));
+	free(windows.ranges);
 	if (ret_align)
-		*ret_align = align;
+		*ret_align = windows.align;
 	return 0;
 }

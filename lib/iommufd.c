@@ -52,6 +52,26 @@ int vfmi_iommufd_map(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint32_t fl
 	return 0;
 }
 
+int vfmi_iommufd_map_file(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint32_t flags, int file, uint64_t start,
+			  uint64_t length, uint64_t *iova)
+{
+	struct iommu_ioas_map_file map = {
+		.size = sizeof(map),
+		.flags = flags,
+		.ioas_id = ioas_id,
+		.fd = file,
+		.start = start,
+		.length = length,
+		.iova = *iova,
+	};
+	int r = command(sys, fd, IOMMU_IOAS_MAP_FILE, &map);
+
+	if (r < 0)
+		return r;
+	*iova = map.iova;
+	return 0;
+}
+
 int vfmi_iommufd_unmap(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint64_t iova, uint64_t length,
 		       uint64_t *ret_unmapped)
 {
@@ -80,28 +100,117 @@ static bool ranges_ordered(const struct iommu_iova_range *ranges, uint32_t count
 int vfmi_iommufd_ranges(struct vfmi_sys *sys, int fd, uint32_t ioas_id, struct iommu_iova_range *ranges, uint32_t room,
 			uint32_t *ret_count, uint64_t *ret_align)
 {
-	struct iommu_ioas_iova_ranges query;
+	struct iommu_ioas_iova_ranges ask;
 	int r;
 
 	do {
-		query = (struct iommu_ioas_iova_ranges){
-			.size = sizeof(query),
+		ask = (struct iommu_ioas_iova_ranges){
+			.size = sizeof(ask),
 			.ioas_id = ioas_id,
 			.num_iovas = room,
 			.allowed_iovas = (uintptr_t)ranges,
 		};
-		r = command(sys, fd, IOMMU_IOAS_IOVA_RANGES, &query);
+		r = command(sys, fd, IOMMU_IOAS_IOVA_RANGES, &ask);
 	} while (r == -EINTR);
-	if (r == -EMSGSIZE && query.num_iovas > room) {
-		*ret_count = query.num_iovas;
+	if (r == -EMSGSIZE && ask.num_iovas > room) {
+		*ret_count = ask.num_iovas;
 		return r;
 	}
 	if (r < 0)
 		return r == -EMSGSIZE ? -EIO : r;
-	if (query.num_iovas > room || !ranges_ordered(ranges, query.num_iovas) ||
-	    !is_power_of_two(query.out_iova_alignment))
+	if (ask.num_iovas > room || !ranges_ordered(ranges, ask.num_iovas) || !is_power_of_two(ask.out_iova_alignment))
 		return -EIO;
-	*ret_count = query.num_iovas;
-	*ret_align = query.out_iova_alignment;
+	*ret_count = ask.num_iovas;
+	*ret_align = ask.out_iova_alignment;
+	return 0;
+}
+
+int vfmi_iommufd_set_option(struct vfmi_sys *sys, int fd, uint32_t option, uint32_t object, uint64_t value)
+{
+	struct iommu_option set = {
+		.size = sizeof(set),
+		.option_id = option,
+		.op = IOMMU_OPTION_OP_SET,
+		.object_id = object,
+		.val64 = value,
+	};
+
+	return command(sys, fd, IOMMU_OPTION, &set);
+}
+
+int vfmi_iommufd_compat_ioas(struct vfmi_sys *sys, int fd, uint32_t *ret_id)
+{
+	struct iommu_vfio_ioas ask;
+	int r;
+
+	do {
+		ask = (struct iommu_vfio_ioas){ .size = sizeof(ask), .op = IOMMU_VFIO_IOAS_GET };
+		r = command(sys, fd, IOMMU_VFIO_IOAS, &ask);
+	} while (r == -EINTR);
+	if (r < 0)
+		return r;
+	if (ask.ioas_id == 0)
+		return -EIO;
+	*ret_id = ask.ioas_id;
+	return 0;
+}
+
+int vfmi_iommufd_change_process(struct vfmi_sys *sys, int fd)
+{
+	struct iommu_ioas_change_process change = { .size = sizeof(change) };
+
+	return command(sys, fd, IOMMU_IOAS_CHANGE_PROCESS, &change);
+}
+
+static int get_hw_info(struct vfmi_sys *sys, int fd, uint32_t devid, struct iommu_hw_info *ret)
+{
+	int r;
+
+	do {
+		*ret = (struct iommu_hw_info){ .size = sizeof(*ret), .dev_id = devid };
+		r = command(sys, fd, IOMMU_GET_HW_INFO, ret);
+	} while (r == -EINTR);
+	return r;
+}
+
+int vfmi_iommufd_hw_info(struct vfmi_sys *sys, int fd, uint32_t devid, uint64_t *ret_capabilities)
+{
+	struct iommu_hw_info info;
+	int r = get_hw_info(sys, fd, devid, &info);
+
+	if (r < 0)
+		return r;
+	*ret_capabilities = info.out_capabilities;
+	return 0;
+}
+
+int vfmi_iommufd_pasid_bits(struct vfmi_sys *sys, int fd, uint32_t devid, uint32_t *ret_bits)
+{
+	struct iommu_hw_info info;
+	int r = get_hw_info(sys, fd, devid, &info);
+
+	if (r < 0)
+		return r;
+	*ret_bits = info.out_max_pasid_log2;
+	return 0;
+}
+
+int vfmi_iommufd_hwpt_alloc(struct vfmi_sys *sys, int fd, uint32_t flags, uint32_t devid, uint32_t ioas_id,
+			    uint32_t *ret_id)
+{
+	struct iommu_hwpt_alloc alloc = {
+		.size = sizeof(alloc),
+		.flags = flags,
+		.dev_id = devid,
+		.pt_id = ioas_id,
+		.data_type = IOMMU_HWPT_DATA_NONE,
+	};
+	int r = command(sys, fd, IOMMU_HWPT_ALLOC, &alloc);
+
+	if (r < 0)
+		return r;
+	if (alloc.out_hwpt_id == 0)
+		return -EIO;
+	*ret_id = alloc.out_hwpt_id;
 	return 0;
 }

@@ -17,4 +17,22 @@ int vfmi_iommufd_unmap(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint64_t 
 int vfmi_iommufd_ranges(struct vfmi_sys *sys, int fd, uint32_t ioas_id, struct iommu_iova_range *ranges, uint32_t room,
 			uint32_t *ret_count, uint64_t *ret_align);
 
+/* A file instead of memory (Linux 6.13): @start is the byte in it; otherwise as vfmi_iommufd_map() */
+int vfmi_iommufd_map_file(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint32_t flags, int file, uint64_t start,
+			  uint64_t length, uint64_t *iova);
+
+/* @option: IOMMU_OPTION_*; @object: 0, or the IOAS */
+int vfmi_iommufd_set_option(struct vfmi_sys *sys, int fd, uint32_t option, uint32_t object, uint64_t value);
+/* The IOAS behind the container interface; -ENODEV when there is none yet */
+int vfmi_iommufd_compat_ioas(struct vfmi_sys *sys, int fd, uint32_t *ret_id);
+int vfmi_iommufd_change_process(struct vfmi_sys *sys, int fd);
+
+/* @ret_capabilities: IOMMU_HW_CAP_* (Linux 6.7, 0 before); -ENOENT for an emulated device */
+int vfmi_iommufd_hw_info(struct vfmi_sys *sys, int fd, uint32_t devid, uint64_t *ret_capabilities);
+/* How many bits the device's PASIDs may have, 0 when it has none or the kernel does not tell (before Linux 6.15). */
+int vfmi_iommufd_pasid_bits(struct vfmi_sys *sys, int fd, uint32_t devid, uint32_t *ret_bits);
+/* @flags: IOMMU_HWPT_ALLOC_*; a page table the kernel manages */
+int vfmi_iommufd_hwpt_alloc(struct vfmi_sys *sys, int fd, uint32_t flags, uint32_t devid, uint32_t ioas_id,
+			    uint32_t *ret_id);
+
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The ring of pipeline.h: one lock, two conditions, one worker. */
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
+#include "executor.h"
 #include "pipeline.h"
 
 struct vfmi_pipeline {
 	pthread_mutex_t lock;
 	pthread_cond_t moved; /* a slot changed hands, or a side had its last word */
-	pthread_t thread;
+	struct vfm_context *ctx;
+	void *task;
 	vfmi_pipeline_fn *worker;
 	void *user;
 	bool worker_produces;
@@ -24,7 +25,7 @@ struct vfmi_pipeline {
 	struct vfmi_slot slots[VFMI_PIPELINE_SLOTS];
 };
 
-static void *run_worker(void *user)
+static void run_worker(void *user)
 {
 	struct vfmi_pipeline *p = user;
 
@@ -33,23 +34,6 @@ static void *run_worker(void *user)
 		vfmi_pipeline_close(p, p->worker_result);
 	else
 		vfmi_pipeline_fail(p, p->worker_result);
-	return NULL;
-}
-
-/* The process's signals are its own threads' business: none may land on the worker. */
-static int start_thread(struct vfmi_pipeline *p)
-{
-	sigset_t all;
-	sigset_t before;
-	int r;
-
-	sigfillset(&all);
-	r = pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (r)
-		return -r;
-	r = pthread_create(&p->thread, NULL, run_worker, p);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -r;
 }
 
 static int init_ring(struct vfmi_pipeline *p)
@@ -84,13 +68,15 @@ static void free_ring(struct vfmi_pipeline *p)
 	free(p);
 }
 
-static int pipeline_new(vfmi_pipeline_fn *worker, void *user, bool worker_produces, struct vfmi_pipeline **ret)
+static int pipeline_new(struct vfm_context *ctx, vfmi_pipeline_fn *worker, void *user, bool worker_produces,
+			struct vfmi_pipeline **ret)
 {
 	struct vfmi_pipeline *p = calloc(1, sizeof(*p));
 	int r;
 
 	if (!p)
 		return -ENOMEM;
+	p->ctx = ctx;
 	p->worker = worker;
 	p->user = user;
 	p->worker_produces = worker_produces;
@@ -99,7 +85,7 @@ static int pipeline_new(vfmi_pipeline_fn *worker, void *user, bool worker_produc
 		free(p);
 		return r;
 	}
-	r = start_thread(p);
+	r = vfmi_executor_run(ctx, run_worker, p, &p->task);
 	if (r < 0) {
 		free_ring(p);
 		return r;
@@ -108,20 +94,20 @@ static int pipeline_new(vfmi_pipeline_fn *worker, void *user, bool worker_produc
 	return 0;
 }
 
-int vfmi_pipeline_consume(vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret)
+int vfmi_pipeline_consume(struct vfm_context *ctx, vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret)
 {
-	return pipeline_new(worker, user, false, ret);
+	return pipeline_new(ctx, worker, user, false, ret);
 }
 
-int vfmi_pipeline_produce(vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret)
+int vfmi_pipeline_produce(struct vfm_context *ctx, vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret)
 {
-	return pipeline_new(worker, user, true, ret);
+	return pipeline_new(ctx, worker, user, true, ret);
 }
 
 int vfmi_pipeline_join(struct vfmi_pipeline *p)
 {
 	if (!p->joined)
-		pthread_join(p->thread, NULL);
+		vfmi_executor_join(p->ctx, p->task);
 	p->joined = true;
 	return p->worker_result;
 }

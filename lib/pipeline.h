@@ -26,9 +26,9 @@ struct vfmi_slot {
 /* Runs on the worker thread; what it returns is handed to vfmi_pipeline_close() or _fail() for it. */
 typedef int vfmi_pipeline_fn(void *user, struct vfmi_pipeline *pipeline);
 
-/* Start a worker that consumes (or, _produce, produces), all signals blocked. */
-int vfmi_pipeline_consume(vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret);
-int vfmi_pipeline_produce(vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret);
+/* Start a worker that consumes (or, _produce, produces), on a thread of the context's executor. */
+int vfmi_pipeline_consume(struct vfm_context *ctx, vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret);
+int vfmi_pipeline_produce(struct vfm_context *ctx, vfmi_pipeline_fn *worker, void *user, struct vfmi_pipeline **ret);
 
 /* End whichever side is still at it, join the worker, free; NULL is fine. */
 void vfmi_pipeline_free(struct vfmi_pipeline *pipeline);

@@ -1,30 +1,85 @@
 /* SPDX-License-Identifier: MIT */
-/* What drivers do beside the book: const data by driver name, to be looked up and printed. No policy here. */
-#ifndef VFIOMIG_QUIRKS_H
-#define VFIOMIG_QUIRKS_H
+/* What drivers do beside the book: data by driver name, to be looked up and printed. No policy here. */
+#ifndef VFIOMIG_LIB_QUIRKS_H
+#define VFIOMIG_LIB_QUIRKS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "internal.h"
 
-enum vfmi_quirk_flag {
-	VFMI_QUIRK_RESET_UNFLAGGED = 1,	     /* VFIO_DEVICE_RESET works although VFIO_DEVICE_FLAGS_RESET is not set */
-	VFMI_QUIRK_ZERO_IS_IDLE = 2,	     /* PRE_COPY: read answers 0, not ENOMSG, when there is nothing now */
-	VFMI_QUIRK_INFO_FETCHES = 4,	     /* asking for PRE_COPY info makes the driver fetch its next increment */
-	VFMI_QUIRK_ACCEPTS_PARTIAL = 8,	     /* RESUMING -> STOP succeeds on a state cut short */
-	VFMI_QUIRK_ILLEGAL_ARC_POISONS = 16, /* an arc the kernel refuses marks the device failed */
-	VFMI_QUIRK_SIZE_MAY_BE_ERRNO = 32,   /* the data size can be a negative errno read as unsigned */
+/* Keys; the enums below are their values where these have names. Zero is not what an unlisted driver has: ask. */
+enum vfmi_quirk_key {
+	VFMI_QUIRK_FLAGS,	   /* migration flags to expect */
+	VFMI_QUIRK_PRECOPY_END,	   /* enum vfmi_precopy_end */
+	VFMI_QUIRK_PRECOPY_INFO,   /* 1: asking for it fetches more */
+	VFMI_QUIRK_PRECOPY_ROUNDS, /* rounds of PRE_COPY that pay, 0 as many as the device makes pay */
+	VFMI_QUIRK_POLL,	   /* 1: poll of the data file tells the truth; 0: it is always ready */
+	VFMI_QUIRK_BAD_HEADER,	   /* enum vfmi_bad_header */
+	VFMI_QUIRK_INCOMPLETE,	   /* enum vfmi_incomplete */
+	VFMI_QUIRK_DATA_SIZE,	   /* enum vfmi_data_size */
+	VFMI_QUIRK_ILLEGAL_ARC,	   /* 1: an arc the kernel refuses marks the device failed */
+	VFMI_QUIRK_P2P,		   /* enum vfmi_p2p */
+	VFMI_QUIRK_DMA_LOG,	   /* enum vfmi_dma_log */
+	VFMI_QUIRK_DMA_LOG_RANGES, /* ranges it keeps apart, 0 as many as it is given */
+	VFMI_QUIRK_DMA_LOG_PAGES,  /* reports start at multiples of that many pages */
+	VFMI_QUIRK_RESET,	   /* 1: VFIO_DEVICE_RESET works although the device does not say so */
+	VFMI_QUIRK_CLOSE,	   /* 1: the state outlives the last close */
+	VFMI_QUIRK_READY_MS,	   /* how long the device may take to answer after a reset */
+	VFMI_QUIRK_KEYS,
 };
 
-struct vfmi_quirk {
-	const char *driver; /* as sysfs names it */
-	uint32_t flags;	    /* enum vfmi_quirk_flag */
-	const char *note;   /* one sentence for people */
+enum vfmi_precopy_end {
+	VFMI_PRECOPY_NONE,
+	VFMI_PRECOPY_ENOMSG,
+	VFMI_PRECOPY_ZERO,
 };
 
-/* The table, in name order. */
-const struct vfmi_quirk *vfmi_quirks(size_t *ret_count);
+/* Where bytes that are no state of this driver's are refused. */
+enum vfmi_bad_header {
+	VFMI_BAD_HEADER_NOWHERE,
+	VFMI_BAD_HEADER_WRITE,
+	VFMI_BAD_HEADER_ARC,
+};
 
-/* Flags of @driver, 0 for one without an entry. */
-uint32_t vfmi_quirk_flags(const char *driver);
+/* What RESUMING -> STOP says to a stream cut short. */
+enum vfmi_incomplete {
+	VFMI_INCOMPLETE_REFUSED,
+	VFMI_INCOMPLETE_PARTLY,
+	VFMI_INCOMPLETE_ACCEPTED,
+};
+
+enum vfmi_data_size {
+	VFMI_DATA_SIZE_ESTIMATE,
+	VFMI_DATA_SIZE_EXACT,
+	VFMI_DATA_SIZE_ERRNO, /* an estimate, or a negative errno read as unsigned */
+};
+
+/* What entering a P2P state stops. */
+enum vfmi_p2p {
+	VFMI_P2P_NONE, /* no such states */
+	VFMI_P2P_PEERS,
+	VFMI_P2P_ALL, /* the device as a whole, so that downtime begins there */
+};
+
+enum vfmi_dma_log {
+	VFMI_DMA_LOG_NO,
+	VFMI_DMA_LOG_YES,
+	VFMI_DMA_LOG_STUB, /* it can be started and never reports a page */
+};
+
+/* Value for @driver as the context has it, the usual one for a driver without an entry. */
+uint32_t vfmi_quirk(const struct vfm_context *ctx, const char *driver, enum vfmi_quirk_key key);
+
+/* A register of 32 bits that has @value once the device is ready. */
+struct vfmi_ready_register {
+	const char *driver;
+	uint32_t region;
+	uint64_t offset;
+	uint32_t value;
+};
+
+/* The @index'th of @driver, from 0; NULL when there are no more. */
+const struct vfmi_ready_register *vfmi_quirk_ready_register(const char *driver, size_t index);
+
+/* Of a context that goes. */
+void vfmi_quirks_free(struct vfmi_quirk_set *set);
 
 #endif

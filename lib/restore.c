@@ -404,7 +404,7 @@ static int take_frame(struct restore *s, const struct vfmi_frame *frame, const u
 static int load_state(struct restore *s)
 {
 	struct vfmi_slot *slot;
-	int r = vfmi_pipeline_produce(read_frames, s, &s->pipeline);
+	int r = vfmi_pipeline_produce(s->t.ctx, read_frames, s, &s->pipeline);
 
 	if (r < 0)
 		return vfmi_transfer_refuse(&s->t, -r, "no worker thread: %s", vfmi_errno_text(-r));

@@ -273,7 +273,7 @@ static int read_devices(struct save *s)
 
 static int save_state(struct save *s)
 {
-	int r = vfmi_pipeline_consume(write_frames, s, &s->source.pipeline);
+	int r = vfmi_pipeline_consume(s->t.ctx, write_frames, s, &s->source.pipeline);
 
 	if (r < 0)
 		return vfmi_transfer_refuse(&s->t, -r, "no worker thread: %s", vfmi_errno_text(-r));

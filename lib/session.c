@@ -288,7 +288,7 @@ static int require_reset(struct vfm_session *s, struct vfm_error *err)
 	if (info.flags & VFM_DEVICE_RESET)
 		return 0;
 	r = vfm_device_identity(s->dev, &identity, NULL);
-	if (!r && (vfmi_quirk_flags(identity.driver) & VFMI_QUIRK_RESET_UNFLAGGED))
+	if (!r && vfmi_quirk(s->ctx, identity.driver, VFMI_QUIRK_RESET))
 		return 0;
 	/* what the device holds is about to be replaced, so finding out costs nothing */
 	r = reset(s, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The source side of a transfer: see source.h. */
+#include "quirks.h"
 #include "source.h"
 
 #define IDLE_NS 1000000ull /* wait when no device has anything to give before it may be stopped */
@@ -222,10 +223,17 @@ static int begin_precopy(struct vfmi_source *source)
  */
 static int ask_pending(struct vfmi_source *source, struct vfmi_source_device *d, bool first)
 {
+	const uint32_t limit = vfmi_quirk(source->t->ctx, d->identity.driver, VFMI_QUIRK_PRECOPY_ROUNDS);
 	VFM_OPTS(vfm_precopy_info, info);
 	uint64_t pending;
-	int r = vfm_session_precopy_info(d->session, &info, &source->t->error);
+	int r;
 
+	/* before asking: that is what makes virtio queue its whole state again */
+	if (limit && d->rounds++ >= limit) {
+		d->precopied = true;
+		return 0;
+	}
+	r = vfm_session_precopy_info(d->session, &info, &source->t->error);
 	if (r == -EINVAL || r == -ENOTTY || r == -EOPNOTSUPP || info.initial_bytes == VFM_SIZE_UNKNOWN) {
 		d->precopied = !first;
 		d->initial = 0;

@@ -18,6 +18,7 @@ struct vfmi_source_device {
 	uint32_t rest;	    /* state an abandoned session goes to: @found, or P2P while others are still stopped */
 	bool touched;	    /* moved, and by nobody else since: the way back is ours */
 	bool precopied;	    /* pre-copying it further does not pay */
+	uint32_t rounds;    /* of PRE_COPY begun */
 	uint64_t data_size; /* estimate, VFM_SIZE_UNKNOWN when there is none */
 	uint64_t pending;   /* PRE_COPY: bytes announced when last asked */
 	uint64_t initial;   /* of these, bytes that should arrive before the stop */

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -370,6 +371,24 @@ static uid_t libc_geteuid(struct vfmi_sys *sys)
 	return geteuid();
 }
 
+static int libc_getrlimit(struct vfmi_sys *sys, int resource, struct rlimit *limit)
+{
+	(void)sys;
+	return getrlimit((__rlimit_resource_t)resource, limit) < 0 ? -errno : 0;
+}
+
+static int libc_pidfd_open(struct vfmi_sys *sys, pid_t pid)
+{
+	(void)sys;
+	return result((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+static int libc_pidfd_getfd(struct vfmi_sys *sys, int pidfd, int fd)
+{
+	(void)sys;
+	return result((int)syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+}
+
 static const struct vfmi_sys_ops libc_ops = {
 	.open = libc_open,
 	.close = libc_close,
@@ -414,6 +433,9 @@ static const struct vfmi_sys_ops libc_ops = {
 	.getrandom = libc_getrandom,
 	.uname = libc_uname,
 	.geteuid = libc_geteuid,
+	.getrlimit = libc_getrlimit,
+	.pidfd_open = libc_pidfd_open,
+	.pidfd_getfd = libc_pidfd_getfd,
 };
 
 struct vfmi_sys vfmi_sys_libc = { .ops = &libc_ops };
@@ -459,7 +481,7 @@ int vfmi_sys_read_file(struct vfmi_sys *sys, const char *path, char *buf, size_t
 	return (int)length;
 }
 
-uint64_t vfmi_page_size(void)
+uint64_t vfmi_page_size(const struct vfmi_sys *sys)
 {
-	return (uint64_t)sysconf(_SC_PAGESIZE);
+	return sys->page_size ? sys->page_size : (uint64_t)sysconf(_SC_PAGESIZE);
 }

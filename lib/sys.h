@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -85,11 +86,15 @@ struct vfmi_sys_ops {
 	int (*getrandom)(struct vfmi_sys *sys, void *buf, size_t length);
 	int (*uname)(struct vfmi_sys *sys, struct utsname *name);
 	uid_t (*geteuid)(struct vfmi_sys *sys);
+	int (*getrlimit)(struct vfmi_sys *sys, int resource, struct rlimit *limit);
+	int (*pidfd_open)(struct vfmi_sys *sys, pid_t pid);
+	int (*pidfd_getfd)(struct vfmi_sys *sys, int pidfd, int fd); /* close-on-exec, as the kernel makes it */
 };
 
 struct vfmi_sys {
 	const struct vfmi_sys_ops *ops;
 	bool simulated;
+	uint64_t page_size; /* of the machine; 0: the process's own */
 };
 
 /* The running kernel; stateless, shared by all contexts. */
@@ -99,9 +104,9 @@ VFM_API extern struct vfmi_sys vfmi_sys_libc;
  * Over the table, in sys.c: a file's text, white space at its end cut off, NUL added; EINTR is retried.
  * Return: length, -EFBIG when @room is too small, or -errno.
  */
-int vfmi_sys_read_file(struct vfmi_sys *sys, const char *path, char *buf, size_t room);
+VFM_API int vfmi_sys_read_file(struct vfmi_sys *sys, const char *path, char *buf, size_t room);
 
-/* Size of a page of memory; from the process's own start-up data, no system call. */
-uint64_t vfmi_page_size(void);
+/* Size of a page of memory, a power of two; no system call. */
+uint64_t vfmi_page_size(const struct vfmi_sys *sys);
 
 #endif

@@ -96,6 +96,14 @@ static int check_opts(struct vfmi_transfer *t, uint32_t flags)
 	return 0;
 }
 
+static void watch_devices(struct vfmi_transfer *t, struct vfm_device *const *devs, size_t count)
+{
+	t->devs = devs;
+	t->count = count;
+	for (size_t i = 0; i < count; i++)
+		t->watched[i] = vfmi_device_watch_begin(devs[i]);
+}
+
 int vfmi_transfer_begin(struct vfmi_transfer *t, struct vfm_device *const *devs, size_t count,
 			const struct vfm_transfer_opts *opts, uint32_t flags)
 {
@@ -120,7 +128,11 @@ int vfmi_transfer_begin(struct vfmi_transfer *t, struct vfm_device *const *devs,
 	if (r < 0)
 		return vfmi_transfer_refuse(t, -r, "options of a wrong size or of a newer library");
 	r = check_opts(t, flags);
-	return r < 0 ? r : check_devices(t, devs, count);
+	if (r == 0)
+		r = check_devices(t, devs, count);
+	if (r == 0)
+		watch_devices(t, devs, count);
+	return r;
 }
 
 uint32_t vfmi_transfer_then(const struct vfmi_transfer *t, uint32_t fallback)
@@ -176,10 +188,35 @@ static uint64_t eta_now(const struct vfm_progress *p)
 	return ns < (double)INT64_MAX ? (uint64_t)ns : VFM_SIZE_UNKNOWN;
 }
 
+/* A device that reports an uncorrectable error has no state worth sending or keeping. */
+static int check_notices(struct vfmi_transfer *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		const char *name = vfm_device_name(t->devs[i]);
+		uint32_t seen = vfmi_device_peek_notices(t->devs[i]);
+
+		if (seen & VFM_NOTICE_REQUEST && !(t->progress.notices & VFM_NOTICE_REQUEST)) {
+			t->progress.notice_device = (uint32_t)i;
+			vfmi_log(t->ctx, VFM_LOG_WARNING,
+				 "%s: the kernel wants the device back (unplug, unbind): close it soon", name);
+		}
+		t->progress.notices |= seen;
+		if (seen & VFM_NOTICE_ERROR)
+			return VFMI_FAIL(t->ctx, &t->error, EIO, name, phase_name(t->progress.phase),
+					 "it reported an uncorrectable error: its state is not to be trusted before a "
+					 "reset");
+	}
+	return 0;
+}
+
 static int tell(struct vfmi_transfer *t, uint64_t now)
 {
 	struct vfm_progress *p = &t->progress;
+	/* what is done is done */
+	int r = p->phase == VFM_PHASE_DONE ? 0 : check_notices(t);
 
+	if (r < 0)
+		return r;
 	t->told_ns = now;
 	p->elapsed_ns = now - t->start_ns;
 	p->rate = rate_now(t, now);
@@ -239,6 +276,8 @@ int vfmi_transfer_end(struct vfmi_transfer *t, int r, struct vfm_device *first, 
 		if (vfm_device_get_state(first, &t->result.state_now, NULL) < 0)
 			t->result.state_now = VFM_STATE_UNKNOWN;
 	}
+	for (size_t i = 0; i < t->count; i++)
+		vfmi_device_watch_end(t->devs[i], t->watched[i]);
 	if (ret_result)
 		(void)vfmi_sized_out(ret_result, &t->result, sizeof(t->result));
 	if (r < 0 && ret_error)

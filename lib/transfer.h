@@ -21,7 +21,10 @@ struct vfmi_transfer {
 	uint64_t start_ns;
 	uint64_t left_running_ns; /* 0: nothing has been stopped yet */
 	uint64_t told_ns;
-	struct vfmi_mark marks[2]; /* rate: the older one to two seconds back */
+	struct vfmi_mark marks[2];	/* rate: the older one to two seconds back */
+	struct vfm_device *const *devs; /* the caller's, watched until the end */
+	size_t count;
+	uint32_t watched[VFM_STREAM_MAX_DEVICES]; /* what vfmi_device_watch_begin() armed */
 };
 
 /*

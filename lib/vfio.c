@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* VFIO ioctls of the device file, 1:1: fills argsz, checks what comes back. No policy here, no error text. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,8 @@
 #define MAX_INFO_BYTES (1024u * 1024u)
 #define MAX_FEATURE_BYTES 64u
 #define MAX_INFO_TRIES 4
+#define MAX_FUNCTIONS 65536u /* of a PCI segment */
+#define MAX_RANGES 65536u
 
 /* A request that changes something: EINTR is the caller's to judge, the effect may have happened. */
 static int command(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
@@ -30,9 +33,14 @@ static int query(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
 	return r;
 }
 
-int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, uint32_t *ret_devid)
+int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, const uint8_t *token, uint32_t *ret_devid)
 {
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = iommufd };
+	struct vfio_device_bind_iommufd bind = {
+		.argsz = token ? sizeof(bind) : offsetof(struct vfio_device_bind_iommufd, token_uuid_ptr),
+		.flags = token ? VFIO_DEVICE_BIND_FLAG_TOKEN : 0,
+		.iommufd = iommufd,
+		.token_uuid_ptr = (uintptr_t)token,
+	};
 	int r = command(sys, fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 
 	if (r < 0)
@@ -55,6 +63,33 @@ int vfmi_vfio_attach(struct vfmi_sys *sys, int fd, uint32_t *pt_id)
 int vfmi_vfio_detach(struct vfmi_sys *sys, int fd)
 {
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
+
+	return command(sys, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
+}
+
+int vfmi_vfio_attach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid, uint32_t *pt_id)
+{
+	struct vfio_device_attach_iommufd_pt attach = {
+		.argsz = sizeof(attach),
+		.flags = VFIO_DEVICE_ATTACH_PASID,
+		.pt_id = *pt_id,
+		.pasid = pasid,
+	};
+	int r = command(sys, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+
+	if (r < 0)
+		return r;
+	*pt_id = attach.pt_id;
+	return 0;
+}
+
+int vfmi_vfio_detach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid)
+{
+	struct vfio_device_detach_iommufd_pt detach = {
+		.argsz = sizeof(detach),
+		.flags = VFIO_DEVICE_DETACH_PASID,
+		.pasid = pasid,
+	};
 
 	return command(sys, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
 }
@@ -212,6 +247,105 @@ int vfmi_vfio_set_irqs(struct vfmi_sys *sys, int fd, uint32_t index, uint32_t fl
 int vfmi_vfio_reset(struct vfmi_sys *sys, int fd)
 {
 	return command(sys, fd, VFIO_DEVICE_RESET, NULL);
+}
+
+/* One question with room for @count functions; -ENOSPC with *@count what there are. */
+static int ask_hot_reset(struct vfmi_sys *sys, int fd, uint32_t *count, struct vfio_pci_hot_reset_info **ret)
+{
+	const size_t room = sizeof(**ret) + *count * sizeof((*ret)->devices[0]);
+	struct vfio_pci_hot_reset_info *info = calloc(1, room);
+	int r;
+
+	if (!info)
+		return -ENOMEM;
+	info->argsz = (uint32_t)room;
+	r = query(sys, fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info);
+	if (r == 0 && info->count > *count)
+		r = -EIO;
+	if (r == 0) {
+		*ret = info;
+		return 0;
+	}
+	*count = info->count;
+	free(info);
+	return r;
+}
+
+int vfmi_vfio_hot_reset_info(struct vfmi_sys *sys, int fd, struct vfio_pci_hot_reset_info **ret)
+{
+	uint32_t count = 8;
+	int r = -EIO;
+
+	for (int i = 0; i < MAX_INFO_TRIES; i++) {
+		r = ask_hot_reset(sys, fd, &count, ret);
+		/* functions come and go between two questions: EAGAIN when they did during one */
+		if (r != -ENOSPC && r != -EAGAIN)
+			return r;
+		if (count > MAX_FUNCTIONS)
+			return -EIO;
+	}
+	return r == -ENOSPC ? -EIO : r;
+}
+
+int vfmi_vfio_hot_reset(struct vfmi_sys *sys, int fd, const int32_t *group_fds, uint32_t count)
+{
+	struct vfio_pci_hot_reset *reset;
+	int r;
+
+	if (count > MAX_FUNCTIONS)
+		return -EINVAL;
+	reset = calloc(1, sizeof(*reset) + count * sizeof(*group_fds));
+	if (!reset)
+		return -ENOMEM;
+	reset->argsz = (uint32_t)(sizeof(*reset) + count * sizeof(*group_fds));
+	reset->count = count;
+	if (count > 0)
+		memcpy(reset->group_fds, group_fds, count * sizeof(*group_fds));
+	r = command(sys, fd, VFIO_DEVICE_PCI_HOT_RESET, reset);
+	free(reset);
+	return r;
+}
+
+int vfmi_vfio_ioeventfd(struct vfmi_sys *sys, int fd, uint64_t position, uint32_t width, uint64_t data, int eventfd)
+{
+	struct vfio_device_ioeventfd entry = {
+		.argsz = sizeof(entry),
+		.flags = width & VFIO_DEVICE_IOEVENTFD_SIZE_MASK,
+		.offset = position,
+		.data = data,
+		.fd = eventfd,
+	};
+
+	return command(sys, fd, VFIO_DEVICE_IOEVENTFD, &entry);
+}
+
+int vfmi_vfio_dma_buf(struct vfmi_sys *sys, int fd, uint32_t index, const struct vfio_region_dma_range *ranges,
+		      uint32_t count, int *ret_fd)
+{
+	const size_t bytes = count * sizeof(*ranges);
+	struct vfio_device_feature_dma_buf *what;
+	struct vfio_device_feature *request;
+	int r;
+
+	if (count == 0 || count > MAX_RANGES)
+		return -EINVAL;
+	request = calloc(1, sizeof(*request) + sizeof(*what) + bytes);
+	if (!request)
+		return -ENOMEM;
+	request->argsz = (uint32_t)(sizeof(*request) + sizeof(*what) + bytes);
+	request->flags = VFIO_DEVICE_FEATURE_DMA_BUF | VFIO_DEVICE_FEATURE_GET;
+	what = (struct vfio_device_feature_dma_buf *)(void *)request->data;
+	what->region_index = index;
+	what->open_flags = O_RDWR | O_CLOEXEC;
+	what->nr_ranges = count;
+	memcpy(what->dma_ranges, ranges, bytes);
+	/* the answer is the descriptor, so this is no plain question */
+	r = sys->ops->ioctl(sys, fd, VFIO_DEVICE_FEATURE, request);
+	free(request);
+	if (r < 0)
+		return r;
+	*ret_fd = r;
+	return 0;
 }
 
 int vfmi_vfio_feature(struct vfmi_sys *sys, int fd, uint32_t feature, uint32_t op, void *data, size_t length)

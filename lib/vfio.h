@@ -7,9 +7,13 @@
 #include "sys.h"
 #include "uapi/vfio.h"
 
-int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, uint32_t *ret_devid);
+/* @token: 16 bytes of UUID, for the kernel 6.17 and later, or NULL */
+int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, const uint8_t *token, uint32_t *ret_devid);
 int vfmi_vfio_attach(struct vfmi_sys *sys, int fd, uint32_t *pt_id); /* in: IOAS or HWPT; out: what was attached */
 int vfmi_vfio_detach(struct vfmi_sys *sys, int fd);
+/* Linux 6.15; -EINVAL before */
+int vfmi_vfio_attach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid, uint32_t *pt_id);
+int vfmi_vfio_detach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid);
 
 int vfmi_vfio_device_info(struct vfmi_sys *sys, int fd, struct vfio_device_info *ret);
 
@@ -25,8 +29,20 @@ int vfmi_vfio_set_irqs(struct vfmi_sys *sys, int fd, uint32_t index, uint32_t fl
 		       const void *data, size_t data_length);
 int vfmi_vfio_reset(struct vfmi_sys *sys, int fd);
 
+/* The functions a hot reset reaches, malloc()ed: free() it. */
+int vfmi_vfio_hot_reset_info(struct vfmi_sys *sys, int fd, struct vfio_pci_hot_reset_info **ret);
+/* @count 0: the device was opened through its cdev */
+int vfmi_vfio_hot_reset(struct vfmi_sys *sys, int fd, const int32_t *group_fds, uint32_t count);
+
+/* @position: in the device file; @eventfd: -1 takes the entry back */
+int vfmi_vfio_ioeventfd(struct vfmi_sys *sys, int fd, uint64_t position, uint32_t width, uint64_t data, int eventfd);
+
 /* DEVICE_FEATURE. @op: VFIO_DEVICE_FEATURE_GET, _SET or _PROBE; data in and out. */
 int vfmi_vfio_feature(struct vfmi_sys *sys, int fd, uint32_t feature, uint32_t op, void *data, size_t length);
+
+/* Parts of a region as a dma-buf, opened close-on-exec for reading and writing. */
+int vfmi_vfio_dma_buf(struct vfmi_sys *sys, int fd, uint32_t index, const struct vfio_region_dma_range *ranges,
+		      uint32_t count, int *ret_fd);
 
 int vfmi_vfio_mig_flags(struct vfmi_sys *sys, int fd, uint64_t *ret_flags);
 int vfmi_vfio_mig_get(struct vfmi_sys *sys, int fd, uint32_t *ret_state);

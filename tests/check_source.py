@@ -19,14 +19,16 @@ LAYERS = [
     (r"lib/(wire)\.h", set()),
     (r"lib/vfio\.[ch]", {"sys.h", "vfio.h", "uapi/vfio.h"}),
     (r"lib/iommufd\.[ch]", {"sys.h", "iommufd.h", "uapi/iommufd.h"}),
+    (r"lib/container\.[ch]", {"sys.h", "container.h", "uapi/vfio.h"}),
     (r"lib/(fsm|match|inspect|lend-wire|stream-[a-z]+)\.[ch]",
      {"internal.h", "wire.h", "stream-format.h", "stream-order.h", "stream-records.h", "lend-wire.h", "fsm.h",
       "config-record.h"}),
 ]
 UPPER = {"session.h", "transfer.h", "pipeline.h", "transfer-internal.h", "session-internal.h"}
-DEVICE_LAYER = r"lib/(device|device-[a-z]+|discover|config|describe|lend|borrow|iommu)\.[ch]"
+DEVICE_LAYER = r"lib/(device|device-[a-z]+|discover|config|describe|lend|borrow|iommu|iommu-[a-z]+|sysfs)\.[ch]"
 
-PURE = r"lib/(fsm|match|wire|lend-wire|stream-[a-z]+)\.[ch]"
+PURE = (r"lib/(fsm|match|wire|lend-wire|stream-[a-z]+|areas|spans|iova|iova-ranges|bitmap|bitmap-[a-z]+|dma-ranges)"
+        r"\.[ch]")
 BEHIND_THE_SEAM = r"lib/(sys\.[ch]|sim/.*)"
 
 SYSTEM_CALLS = """
@@ -34,7 +36,7 @@ SYSTEM_CALLS = """
     rename link unlink readlink opendir fopen fdopen dup dup2 dup3 fcntl isatty eventfd poll ppoll select
     ioctl mmap munmap socket bind listen accept accept4 connect shutdown send sendto sendmsg recv recvfrom
     recvmsg getsockopt setsockopt getsockname fchmod clock_gettime gettimeofday time nanosleep usleep sleep
-    getrandom uname geteuid getenv secure_getenv
+    getrandom uname geteuid getrlimit getenv secure_getenv
 """.split()
 NEVER_IN_A_LIBRARY = """
     exit _exit abort assert fork vfork execve execvp system popen printf puts signal sigaction
@@ -180,7 +182,7 @@ def rule_layers(names):
 
 
 def rule_foreign_headers(names):
-    foreign = re.compile(r"<(json-c/|json\.h|pci/|getopt\.h|linux/|asm/)")
+    foreign = re.compile(r"<(json-c/|json\.h|pci/|getopt\.h|linux/(?!vm_sockets\.h)|asm/)")
     for name in names:
         if name.startswith(("lib/", "include/")) and is_c(name):
             yield from ("%s includes %s" % (name, h[1:]) for h in includes(name) if foreign.match(h))

@@ -100,6 +100,32 @@ VFM_API void vfm_context_free(struct vfm_context *ctx);
 VFM_API void vfm_context_set_log(struct vfm_context *ctx, int level, vfm_log_fn *fn, void *user);
 
 /**
+ * struct vfm_executor - where worker threads come from
+ * @reserved: 0
+ * @user:     handed to both functions
+ * @run:      start work(arg) on a thread of its own, with all signals blocked; 0 and *ret_task, or -errno and nothing
+ *            started. It must not wait for the work
+ * @join:     wait for the end of a task that run() started, free what belongs to it; called once for each, by the
+ *            thread that called run()
+ */
+struct vfm_executor {
+	uint32_t size;
+	uint32_t reserved;
+	void *user;
+	int (*run)(void *user, void (*work)(void *arg), void *arg, void **ret_task);
+	void (*join)(void *user, void *task);
+};
+
+/**
+ * vfm_context_set_executor() - have worker threads made by the caller; NULL for the default, pthreads
+ * @executor: copied; what its @user points at must outlive the context, or the next call of this
+ *
+ * Threads exist only inside vfm_save(), vfm_restore(), vfm_copy() (one each) and vfm_devices_start(), and are joined
+ * before those return. Not thread-safe against running calls. Return: 0, -EINVAL. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_context_set_executor(struct vfm_context *ctx, const struct vfm_executor *executor);
+
+/**
  * vfm_context_last_error() - copy of the newest error any call on this context reported
  * @ret_error: size set by the caller
  *

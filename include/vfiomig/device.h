@@ -86,24 +86,56 @@ VFM_API VFM_MUST_CHECK int vfm_discover(struct vfm_context *ctx, vfm_discover_fn
 VFM_API VFM_MUST_CHECK int vfm_find(struct vfm_context *ctx, const char *name, struct vfm_candidate *ret,
 				    struct vfm_error *ret_error);
 
+enum vfm_open_flag {
+	VFM_OPEN_GROUP = 1, /* through its IOMMU group, for a container; without it through its cdev, else the group */
+	VFM_OPEN_CDEV = 2,  /* through its cdev only */
+	VFM_OPEN_TOKEN = 4, /* vf_token is given */
+};
+
 /**
- * vfm_device_open() - open the cdev of a device, nothing more
- * @name: as for vfm_find()
+ * struct vfm_open - how a device is to be opened
+ * @name:     as for vfm_find()
+ * @flags:    enum vfm_open_flag
+ * @vf_token: UUID shared by the owners of an SR-IOV physical function and of its virtual ones, 16 bytes in the order of
+ *            the text; used when the device is bound (group: Linux 5.7, cdev: VFIO_DEVICE_BIND_FLAG_TOKEN, Linux 6.17)
+ */
+struct vfm_open {
+	uint32_t size;
+	uint32_t flags;
+	const char *name;
+	uint8_t vf_token[16];
+};
+
+/**
+ * vfm_device_open() - open the file of a device: its cdev, or its IOMMU group
  *
- * The kernel answers nothing but BIND until vfm_device_bind(); a VMM tells KVM of vfm_device_fd() in between. vfio-pci
- * resets the device when it is bound and again at the last close.
+ * The kernel answers nothing but BIND until vfm_device_bind(); a VMM tells KVM of vfm_device_fd(), or of
+ * vfm_device_group_fd(), in between. vfio-pci resets the device when it is bound and again at the last close. Devices
+ * of one group opened on one context share its file, which the kernel opens once only.
  *
- * Return: 0, -ENODEV, -EOPNOTSUPP (no cdev: kernel without CONFIG_VFIO_DEVICE_CDEV, Linux 6.6), -EACCES, -EBUSY.
- * Close with vfm_device_close(). Since: 0.1
+ * Return: 0, -ENODEV, -EOPNOTSUPP (neither cdev nor group; or the device is there without an IOMMU, "noiommu", which is
+ * not used: nothing would keep its DMA inside what is mapped), -EACCES, -EBUSY, -EPERM (group not viable: the message
+ * names the device of the group that a host driver has). Close with vfm_device_close(). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_open(struct vfm_context *ctx, const char *name, struct vfm_device **ret_dev,
 					   struct vfm_error *ret_error);
+VFM_API VFM_MUST_CHECK int vfm_device_open_with(struct vfm_context *ctx, const struct vfm_open *open,
+						struct vfm_device **ret_dev, struct vfm_error *ret_error);
 
 /**
- * vfm_device_bind() - give the device to an iommufd; cannot be undone but by close
+ * vfm_device_bind() - give the device to an address space; cannot be undone but by close
  *
- * Return: 0, -EBUSY (held by somebody else: another file or iommufd, or its group is open), -EINVAL (bound already),
- * -EPERM (no MSI isolation). Since: 0.1
+ * A device opened through its cdev is bound to an iommufd. One opened through its group: the group joins the container
+ * (the first one gives it its IOMMU), and the device's own file is opened; it is attached with that.
+ *
+ * It is then waited for until it answers. If it does not, -ETIMEDOUT or the errno that looking at it gave, it is bound
+ * all the same: vfm_device_wait_ready() goes on waiting, vfm_device_close() gives it back. After any other failure it
+ * is not bound. Blocking: up to the time that vfm_device_wait_ready() tells.
+ *
+ * Return: 0, -ETIMEDOUT (bound, and not ready), -EBUSY (held by somebody else: another file or iommufd, or its group is
+ * open), -EINVAL (bound already), -EPERM (group not viable: the message names the device that a host driver has; or no
+ * MSI isolation), -EACCES (VF token wrong or missing), -EOPNOTSUPP (VF token: kernel too old; cdev and container do not
+ * go together). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu,
 					   struct vfm_error *ret_error);
@@ -111,19 +143,27 @@ VFM_API VFM_MUST_CHECK int vfm_device_bind(struct vfm_device *dev, struct vfm_io
 /**
  * vfm_device_attach() - attach a bound device to the IOAS of the address space it was bound to
  *
+ * With VFM_IOMMU_DIRTY_TRACKING to an HWPT of the address space that takes it (tried in turn), else to a new one, with
+ * dirty tracking if its IOMMU has it; else the kernel chooses. Nothing to do, and 0, for a device of a group.
+ *
  * Return: 0, -EADDRINUSE (a reserved region of the device hits a mapped area), or the kernel's errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_attach(struct vfm_device *dev, struct vfm_error *ret_error);
+/* Its DMA is blocked after that. -EOPNOTSUPP for a device of a group, which is in its container until it is closed. */
 VFM_API VFM_MUST_CHECK int vfm_device_detach(struct vfm_device *dev, struct vfm_error *ret_error);
 
-/* One-shot vfm_device_open(), _bind() and _attach(); on failure everything before is undone. Since: 0.1 */
+/*
+ * One-shot vfm_device_open_with(), through its cdev for an IOAS and its group for a container, _bind() and _attach();
+ * on failure everything before is undone. Since: 0.1
+ */
 VFM_API VFM_MUST_CHECK int vfm_device_open_attached(struct vfm_context *ctx, const char *name, struct vfm_iommu *iommu,
 						    struct vfm_device **ret_dev, struct vfm_error *ret_error);
 
 /**
  * struct vfm_adopt - a device another program opened and bound
  * @device_fd: bound device file; duplicated
- * @iommufd:   the iommufd it is bound to, or -1 when only migration is wanted; duplicated, not kept without @ioas_id
+ * @iommufd:   the iommufd or container it is bound to, or -1 when only migration is wanted; duplicated, and not kept
+ *             without @ioas_id (iommufd) or a @backend of containers
  * @ioas_id, @devid, @pt_id: object ids in that iommufd, 0 when unknown
  * @backend:   enum vfm_iommu_backend, VFM_BACKEND_UNKNOWN when unknown
  * @name:      shown in messages and matched against --map; NULL for "fd:N"
@@ -162,6 +202,7 @@ VFM_API const char *vfm_device_name(const struct vfm_device *dev); /* borrowed u
 VFM_API int vfm_device_fd(const struct vfm_device *dev);	   /* borrowed until close */
 VFM_API uint32_t vfm_device_id(const struct vfm_device *dev);	   /* out_devid of BIND, 0 when unknown */
 VFM_API uint32_t vfm_device_pt_id(const struct vfm_device *dev);   /* HWPT or IOAS attached to, 0 when unknown */
+VFM_API int vfm_device_group_fd(const struct vfm_device *dev);	   /* borrowed until close; -1 when opened by cdev */
 VFM_API bool vfm_device_is_adopted(const struct vfm_device *dev);
 VFM_API struct vfm_context *vfm_device_context(const struct vfm_device *dev);
 VFM_API struct vfm_iommu *vfm_device_iommu(const struct vfm_device *dev); /* NULL when none is known */
@@ -245,6 +286,7 @@ VFM_API VFM_MUST_CHECK int vfm_device_region_write(struct vfm_device *dev, uint3
 /**
  * vfm_device_region_map() - map part of a region; offset and length page aligned
  *
+ * From 2 MiB and from 1 GiB on the address is congruent to @offset modulo that size, for huge pages in the kernel.
  * Return: 0, -EOPNOTSUPP (region or area cannot be mapped), -EINVAL. Undo with vfm_device_region_unmap(). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_region_map(struct vfm_device *dev, uint32_t index, uint64_t offset, size_t length,
@@ -282,7 +324,13 @@ VFM_API VFM_MUST_CHECK int vfm_device_irq(struct vfm_device *dev, uint32_t index
  * vfm_device_irq_arm() - deliver vectors [@start, @start + @count) to eventfds
  * @eventfds: one per vector, -1 to disarm one; duplicated by the kernel and by the library (so they can be lent)
  *
- * Return: 0, -EINVAL (vector out of range), or the kernel's errno. Since: 0.1
+ * Vectors are added while others are enabled. Where the kernel cannot do that (VFM_IRQ_NORESIZE) all are disabled and
+ * enabled together with the new ones; what a vector said in between may be lost, so each eventfd armed before is
+ * signalled once, possibly without cause.
+ *
+ * Return: 0, -EINVAL (vector out of range), -EOPNOTSUPP (INTx that is not wired on this host), -EBUSY
+ * (VFM_IRQ_NORESIZE, and the lender of an adopted device did not tell what is enabled), or the kernel's errno.
+ * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_irq_arm(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count,
 					      const int *eventfds, struct vfm_error *ret_error);
@@ -311,6 +359,191 @@ VFM_API VFM_MUST_CHECK int vfm_device_reset(struct vfm_device *dev, struct vfm_e
  * lost by it. Return: 0, -EOPNOTSUPP (not PCI).
  */
 VFM_API VFM_MUST_CHECK int vfm_device_bus_master(struct vfm_device *dev, bool on, struct vfm_error *ret_error);
+
+/**
+ * vfm_device_set_vf_token() - the token that virtual functions of this physical function are opened with
+ * @token: 16 bytes of UUID
+ *
+ * Source: VFIO_DEVICE_FEATURE_PCI_VF_TOKEN, Linux 5.7. Return: 0, -EOPNOTSUPP (no physical function with SR-IOV).
+ * Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_set_vf_token(struct vfm_device *dev, const uint8_t token[16],
+						   struct vfm_error *ret_error);
+
+enum vfm_hot_reset_flag {
+	VFM_HOT_RESET_OWNED = 1,    /* this function belongs to the caller's address space, itself or by its group */
+	VFM_HOT_RESET_BY_GROUP = 2, /* @id is a group number; else an id of the iommufd, 0 where there is none */
+};
+
+/* A PCI function that a hot reset of a device reaches. */
+struct vfm_hot_reset_peer {
+	uint32_t size;
+	uint32_t flags;
+	uint32_t id;
+	uint16_t segment;
+	uint8_t bus;
+	uint8_t devfn;
+};
+
+/**
+ * vfm_device_hot_reset_info() - the functions that a hot reset (of slot or bus) of this device reaches, itself among
+ * them
+ * @peers: @room of them, each with its size set
+ *
+ * Source: VFIO_DEVICE_GET_PCI_HOT_RESET_INFO. Return: 0, -EMSGSIZE (*ret_count tells how many), -EOPNOTSUPP (no PCI
+ * device, or neither its slot nor its bus can be reset). Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_hot_reset_info(struct vfm_device *dev, struct vfm_hot_reset_peer *peers,
+						     size_t room, size_t *ret_count, struct vfm_error *ret_error);
+
+/**
+ * vfm_device_hot_reset() - reset the slot or bus of a device, and with it every function that hangs there
+ * @others: devices of the same caller whose groups are affected (group path); may be NULL with @count 0. On the cdev
+ *          path the kernel knows what belongs to the iommufd
+ *
+ * All devices named must be idle (no data session); they are blank and RUNNING afterwards. Return: 0, -EPERM (a
+ * function that is reached belongs to somebody else: the message names it), -EOPNOTSUPP, -EBUSY, -EIO (reset, and the
+ * link or a device did not come back from it). Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_hot_reset(struct vfm_device *dev, struct vfm_device *const *others, size_t count,
+						struct vfm_error *ret_error);
+
+/**
+ * vfm_device_wait_ready() - wait until the device answers: configuration space not all ones, and what its quirks demand
+ * @timeout_ms: 0 looks once
+ *
+ * Bind, vfm_device_reset() and vfm_device_hot_reset() wait by themselves: as long as the quirk table says (ready-ms), a
+ * minute at least, and give -ETIMEDOUT after that. Devices that are not PCI are ready. Blocking.
+ * Return: 0, -ETIMEDOUT. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_wait_ready(struct vfm_device *dev, uint32_t timeout_ms,
+						 struct vfm_error *ret_error);
+
+enum vfm_power {
+	VFM_POWER_ON = 0,
+	VFM_POWER_LOW = 1, /* any access wakes it */
+};
+
+/**
+ * vfm_device_power() - let the device go to low power, or wake it
+ * @wakeup_eventfd: with VFM_POWER_LOW: signalled when the device was woken, which then stays awake; -1 for none
+ *
+ * Without @wakeup_eventfd an access wakes it for as long as it lasts. Every call that reaches the kernel is an access,
+ * asking for its state too. While it is low, touching a mapped region is a SIGBUS.
+ * Source: VFIO_DEVICE_FEATURE_LOW_POWER_*, Linux 6.1. Return: 0, -EOPNOTSUPP, -EINVAL (low already). Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_power(struct vfm_device *dev, uint32_t power, int wakeup_eventfd,
+					    struct vfm_error *ret_error);
+
+/**
+ * vfm_device_attach_pasid() - attach one process address space id of the device to an address space
+ * @pasid: 1 to 2^20 - 1
+ * @iommu: of the iommufd that the device is bound to, the device's own or adopted beside it; to be closed after @dev
+ *
+ * The kernel wants page tables made for PASIDs, also for the device itself: it is moved to one if need be, and
+ * vfm_device_attach() is -EINVAL as long as it has a PASID. These page tables do not track dirty pages, so that an
+ * address space with VFM_IOMMU_DIRTY_TRACKING has no PASIDs, and a device attached to one is not moved away from it.
+ * Source: VFIO_DEVICE_ATTACH_PASID, Linux 6.15. Return: 0, -EOPNOTSUPP (kernel, device, back end or dirty tracking),
+ * -EINVAL, -EEXIST (attached); detaching: 0, -ENOENT. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_attach_pasid(struct vfm_device *dev, uint32_t pasid, struct vfm_iommu *iommu,
+						   struct vfm_error *ret_error);
+VFM_API VFM_MUST_CHECK int vfm_device_detach_pasid(struct vfm_device *dev, uint32_t pasid, struct vfm_error *ret_error);
+
+/**
+ * vfm_device_region_export() - a dma-buf of parts of a region, to map it for other devices or to pass it on
+ * @areas: inside the region, page aligned
+ * @ret_fd: descriptor, the caller's
+ *
+ * Gone when memory decode is off, at reset and when the device is closed. Source: VFIO_DEVICE_FEATURE_DMA_BUF, Linux
+ * 6.19. Return: 0, -EOPNOTSUPP, -EINVAL. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_region_export(struct vfm_device *dev, uint32_t index,
+						    const struct vfm_area *areas, size_t count, int *ret_fd,
+						    struct vfm_error *ret_error);
+
+/**
+ * vfm_iommu_map_region() - map part of a device's region for the devices of an address space (peer-to-peer DMA)
+ * @offset: in the region; with map->length page aligned. @map: vaddr and fd are not used
+ *
+ * As a dma-buf where the kernel exports and takes one, else by its mapped address, which containers take and iommufd
+ * before Linux 6.19 does not. The area must be unmapped before @dev is reset or closed.
+ * Return: as vfm_iommu_map(), -EOPNOTSUPP. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_map_region(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t index,
+						uint64_t offset, struct vfm_map *map, struct vfm_error *ret_error);
+
+/**
+ * vfm_device_ioeventfd() - write @value to a region whenever an eventfd is signalled, in the kernel
+ * @width: 1, 2 or 4 bytes, or 8, which not every kernel writes (Linux 6.12 does, 7.2 does not)
+ * @eventfd: the kernel keeps it; -1 takes the entry with this offset, width and value back
+ *
+ * BARs only. Source: VFIO_DEVICE_IOEVENTFD, Linux 4.17. Return: 0, -EOPNOTSUPP, -EINVAL, -EEXIST, -ENODEV (none to
+ * take back), -ENOSPC (1000 at most). Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_ioeventfd(struct vfm_device *dev, uint32_t index, uint64_t offset, uint32_t width,
+						uint64_t value, int eventfd, struct vfm_error *ret_error);
+
+/**
+ * vfm_device_irq_resample() - unmask INTx in the kernel whenever @eventfd is signalled; -1 ends that
+ *
+ * Return: 0, -EOPNOTSUPP (INTx is not wired), -EINVAL (not armed), -EBUSY (another eventfd does it). Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_irq_resample(struct vfm_device *dev, int eventfd, struct vfm_error *ret_error);
+
+enum vfm_notice {
+	VFM_NOTICE_ERROR = 1,	/* uncorrectable error: what the device does from here on is not to be trusted */
+	VFM_NOTICE_REQUEST = 2, /* the kernel wants the device back (unplug, unbind): close it soon */
+};
+
+/**
+ * vfm_device_watch() - have the kernel tell of errors and of wanting the device back (ERR and REQ interrupts)
+ *
+ * Saving, restoring and copying watch by themselves, and leave as it was what they armed: an error ends them with -EIO,
+ * a request is logged and told in progress. An adopted device they watch only by what was declared with it: its owner's
+ * eventfd, which the kernel has one of, would be displaced. An eventfd armed by vfm_device_irq_arm(), or that came with
+ * the device, is looked at and never read, so that its notice stands until its owner reads it.
+ * Return: 0, also when the device has neither. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_watch(struct vfm_device *dev, struct vfm_error *ret_error);
+/* Notices (enum vfm_notice) since the last call; a reset takes an error back. Never blocks. Since: 0.1 */
+VFM_API uint32_t vfm_device_notices(struct vfm_device *dev);
+
+/**
+ * struct vfm_start - one device of vfm_devices_start()
+ * @ret_code:  0, -errno of this device, or -ECANCELED: closed again or never opened, because another one failed
+ * @open:      how to open it; without VFM_OPEN_GROUP and VFM_OPEN_CDEV the way that the address space takes
+ * @ret_error: NULL, or with its size set; filled when the device itself failed
+ * @ret_dev:   the device when the call succeeds, else NULL
+ * @ret_ns:    time from the begin of opening it to the end of attaching it, or to its failure; 0 when never opened
+ */
+struct vfm_start {
+	uint32_t size;
+	int32_t ret_code;
+	const struct vfm_open *open;
+	struct vfm_error *ret_error;
+	struct vfm_device *ret_dev;
+	uint64_t ret_ns;
+};
+
+/**
+ * vfm_devices_start() - open, bind and attach many devices at once: their resets are waited for side by side
+ * @starts:  @count of them, 1 to 1024, all of the same size
+ * @threads: how many may be at work at a time, the calling one among them; 0 for one per device; never more than 64
+ *
+ * All or nothing: once one has failed no other is begun, those under way are waited for, and those that did start are
+ * closed. Devices of one IOMMU group, and those opened with the same VF token, are started one after the other in the
+ * order of @starts: name the physical function before its virtual ones, and its token is set when they need it. All
+ * names are looked up, and a device that is named twice refused, before any is opened.
+ *
+ * The caller's thread works along; the others are those of the context's executor (vfm_context_set_executor()), all
+ * joined before return. One that it refuses to start is done without. The log function (vfm_context_set_log()) is
+ * called by all of them, at the same time. Blocking; on one context and address space any other call may run beside
+ * it. Return: 0, -EINVAL (count, sizes, named twice), or the -errno of the first, in order of @starts, that failed:
+ * those of vfm_device_open(), _bind() and _attach(), -ENOMEM. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_devices_start(struct vfm_context *ctx, struct vfm_iommu *iommu, struct vfm_start *starts,
+					     size_t count, uint32_t threads, struct vfm_error *ret_error);
 
 #ifdef __cplusplus
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Address space: an iommufd and one IOAS in it, to which devices are attached and memory is mapped. */
+/* Address space: an IOAS of an iommufd, or a container; devices are attached to it and memory is mapped. */
 #ifndef VFIOMIG_IOMMU_H
 #define VFIOMIG_IOMMU_H
 
-#include <vfiomig/context.h>
+#include <vfiomig/iova.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,14 +12,53 @@ extern "C" {
 struct vfm_iommu;
 
 enum vfm_iommu_backend {
-	VFM_BACKEND_UNKNOWN = 0,
-	VFM_BACKEND_IOMMUFD = 1, /* iommufd native: cdev, IOAS */
+	VFM_BACKEND_UNKNOWN = 0,	/* as an option: the first that works, in the order 1, 3, 5, 4, 2 */
+	VFM_BACKEND_IOMMUFD = 1,	/* iommufd native: cdev, IOAS (Linux 6.2, cdev 6.6) */
+	VFM_BACKEND_TYPE1 = 2,		/* container with VFIO_TYPE1_IOMMU */
+	VFM_BACKEND_TYPE1V2 = 3,	/* container with VFIO_TYPE1v2_IOMMU */
+	VFM_BACKEND_COMPAT_TYPE1 = 4,	/* iommufd standing in for a container, VFIO_TYPE1_IOMMU */
+	VFM_BACKEND_COMPAT_TYPE1V2 = 5, /* iommufd standing in for a container, VFIO_TYPE1v2_IOMMU */
+};
+
+enum vfm_iommu_flag {
+	/*
+	 * HWPTs made by the library with dirty tracking wherever a device's IOMMU has it (IOMMU_GET_HW_INFO). Decided
+	 * at a device's first attach, since the kernel's automatic page tables never have it. It costs: the IOVA
+	 * windows stay as narrow as they were with the device until the address space is closed, also after a detach.
+	 * VFM_BACKEND_IOMMUFD only.
+	 */
+	VFM_IOMMU_DIRTY_TRACKING = 1,
+	/* Charge locked memory to the process, not the user (IOMMU_OPTION_RLIMIT_MODE; needs CAP_SYS_RESOURCE). */
+	VFM_IOMMU_ACCOUNT_PROCESS = 2,
+	/* Every map in pages of the smallest size (IOMMU_OPTION_HUGE_PAGES off): finer dirty bits, slower. */
+	VFM_IOMMU_SMALL_PAGES = 4,
+};
+
+/**
+ * struct vfm_iommu_options - how an address space is to be made
+ * @backend: enum vfm_iommu_backend; VFM_BACKEND_UNKNOWN chooses
+ * @flags:   enum vfm_iommu_flag; of VFM_BACKEND_IOMMUFD only, which VFM_BACKEND_UNKNOWN then means
+ */
+struct vfm_iommu_options {
+	uint32_t size;
+	uint32_t backend;
+	uint32_t flags;
+	uint32_t reserved;
 };
 
 enum vfm_map_flag {
 	VFM_MAP_READ = 1,  /* the device may read the memory */
 	VFM_MAP_WRITE = 2, /* the device may write the memory */
-	VFM_MAP_FIXED = 4, /* place at vfm_map.iova exactly; otherwise the kernel chooses and iova is written back */
+	VFM_MAP_FIXED = 4, /* place at vfm_map.iova exactly; otherwise a place is chosen and iova is written back */
+	/*
+	 * Map @fd from byte @fd_offset on (memfd, guest_memfd, dma-buf). Where the kernel pins files
+	 * (IOMMU_IOAS_MAP_FILE, Linux 6.13, VFM_BACKEND_IOMMUFD) the map survives exec and @vaddr is not needed;
+	 * elsewhere @vaddr is used, and with @vaddr NULL the library maps the file for as long as the area lives.
+	 * The kernel pins memfd, shmem and hugetlbfs, and dma-bufs of VFIO since Linux 6.19; not guest_memfd so far,
+	 * which cannot be mapped by address either.
+	 */
+	VFM_MAP_FILE = 8,
+	VFM_MAP_LOW = 16, /* without VFM_MAP_FIXED: below 4 GiB, for devices with 32 bit addresses */
 };
 
 /**
@@ -29,6 +68,8 @@ enum vfm_map_flag {
  * @iova:   device address: in with VFM_MAP_FIXED, else out
  * @guest_address: caller's address of the area (guest physical), carried for dirty tracking
  * @cookie: caller's own, never interpreted
+ * @fd:     with VFM_MAP_FILE; needed for the call only
+ * @fd_offset: bytes, page aligned
  */
 struct vfm_map {
 	uint32_t size;
@@ -38,32 +79,80 @@ struct vfm_map {
 	uint64_t iova;
 	uint64_t guest_address;
 	uint64_t cookie;
+	int32_t fd;
+	uint32_t reserved;
+	uint64_t fd_offset;
 };
 
-/* Inclusive range of IOVAs. */
-struct vfm_iova_range {
-	uint64_t first;
-	uint64_t last;
+/* Short name of a back end, "iommufd", "type1v2", "compat-type1"; "unknown". Static. */
+VFM_API const char *vfm_backend_name(uint32_t backend);
+VFM_API VFM_MUST_CHECK int vfm_backend_from_name(const char *name, uint32_t *ret_backend); /* 0 or -EINVAL */
+
+/**
+ * vfm_iommu_open() - make an empty address space
+ * @options: size set; NULL for the first back end that works, no flags
+ *
+ * An IOAS stands at once. A container has no IOMMU, so no windows and no maps, until the first device is bound to it
+ * (VFIO_SET_IOMMU wants a group): until then vfm_iommu_map() and _ranges() give -EAGAIN. When its last device is
+ * closed, the kernel takes the IOMMU away again; one of type1 or type1v2 loses all maps with it, and the books here are
+ * empty then.
+ *
+ * VFM_BACKEND_UNKNOWN passes over what the kernel has not or this user may not open, and over an iommufd when VFIO
+ * devices are there and none has a file of its own; vfm_iommu_info.fallback tells why.
+ *
+ * Return: 0, -ENOENT or -ENODEV (kernel has none of the back ends asked for; the message says how to get one),
+ * -EOPNOTSUPP (flag and back end do not go together), -EACCES, -EPERM, -EINVAL, or the kernel's own errno.
+ * Close with vfm_iommu_close(). Blocking: no. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_open(struct vfm_context *ctx, const struct vfm_iommu_options *options,
+					  struct vfm_iommu **ret_iommu, struct vfm_error *ret_error);
+
+/**
+ * struct vfm_iommu_adopt - an address space that somebody else made
+ * @backend:    enum vfm_iommu_backend, not VFM_BACKEND_UNKNOWN
+ * @fd:         iommufd or container; duplicated, the caller keeps its own
+ * @ioas_id:    iommufd: existing IOAS in it, never destroyed by the library
+ * @hwpt_ids:   iommufd: its HWPTs that devices are attached to or may be; may be NULL
+ * @hwpt_count: number of them
+ * @flags:      enum vfm_iommu_flag, what the owner made them with
+ */
+struct vfm_iommu_adopt {
+	uint32_t size;
+	uint32_t backend;
+	int32_t fd;
+	uint32_t ioas_id;
+	const uint32_t *hwpt_ids;
+	uint32_t hwpt_count;
+	uint32_t flags;
 };
 
 /**
- * vfm_iommu_open() - open /dev/iommu and allocate an empty IOAS
+ * vfm_iommu_adopt() - stand on an address space that somebody else made; looks up no path
  *
- * Return: 0, -ENOENT or -ENODEV (kernel has no iommufd; the message says how to get it), -EACCES, or the kernel's
- * own errno. Close with vfm_iommu_close(). Blocking: no. Since: 0.1
+ * Return: 0, -EBADF, -EINVAL (no such descriptor, IOAS or kind of container), -EOPNOTSUPP (a container of another
+ * version), -ENOMEM, or errno. Since: 0.1
  */
-VFM_API VFM_MUST_CHECK int vfm_iommu_open(struct vfm_context *ctx, struct vfm_iommu **ret_iommu,
-					  struct vfm_error *ret_error);
-
-/**
- * vfm_iommu_adopt() - stand on an IOAS that somebody else made
- * @iommufd: duplicated; the caller keeps its own
- * @ioas_id: existing IOAS in it; never destroyed by the library
- *
- * Return: 0, -EBADF, -EINVAL. Since: 0.1
- */
-VFM_API VFM_MUST_CHECK int vfm_iommu_adopt(struct vfm_context *ctx, int iommufd, uint32_t ioas_id,
+VFM_API VFM_MUST_CHECK int vfm_iommu_adopt(struct vfm_context *ctx, const struct vfm_iommu_adopt *adopt,
 					   struct vfm_iommu **ret_iommu, struct vfm_error *ret_error);
+
+/**
+ * vfm_iommu_adopt_map() - enter into the books what the owner of an adopted address space has mapped
+ * @map: VFM_MAP_FIXED set; nothing is asked of the kernel
+ *
+ * The area can then be unmapped here, and dirty tracking covers it. Areas still in the books at vfm_iommu_close() are
+ * left mapped. Return: 0, -EINVAL, -EEXIST, -EOVERFLOW, -ENOMEM. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_adopt_map(struct vfm_iommu *iommu, const struct vfm_map *map,
+					       struct vfm_error *ret_error);
+
+/**
+ * vfm_iommu_forget_map() - take an area out of the books without unmapping it
+ *
+ * A file that the library has mapped for it stays so, since devices still reach it.
+ * Return: 0, -ENOENT. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_forget_map(struct vfm_iommu *iommu, uint64_t iova, uint64_t length,
+						struct vfm_error *ret_error);
 
 /**
  * vfm_iommu_close() - unmap what this object mapped, destroy the IOAS if it was made here, close; NULL is fine
@@ -73,16 +162,55 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_adopt(struct vfm_context *ctx, int iommufd,
 VFM_API void vfm_iommu_close(struct vfm_iommu *iommu);
 
 VFM_API uint32_t vfm_iommu_backend(const struct vfm_iommu *iommu);
-VFM_API int vfm_iommu_fd(const struct vfm_iommu *iommu); /* borrowed until close */
-VFM_API uint32_t vfm_iommu_ioas_id(const struct vfm_iommu *iommu);
+VFM_API int vfm_iommu_fd(const struct vfm_iommu *iommu);	   /* borrowed until close */
+VFM_API uint32_t vfm_iommu_ioas_id(const struct vfm_iommu *iommu); /* 0 for a container of type1 */
+
+/**
+ * struct vfm_iommu_info - what an address space is
+ * @backend:      enum vfm_iommu_backend in use
+ * @flags:        enum vfm_iommu_flag in force; VFM_IOMMU_DIRTY_TRACKING when every attached device has it
+ * @areas, @mapped_bytes: what this object mapped
+ * @page_sizes:   bitmap of IOVA page sizes, 0 when not known yet; of an IOAS only the smallest is known
+ * @entries_left: maps the kernel will still take (VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL), UINT64_MAX without a limit
+ * @fallback:     why a better back end was not used, "" when the best or the wanted one is:
+ *                "iommufd: /dev/iommu: not there (ENOENT)"
+ */
+struct vfm_iommu_info {
+	uint32_t size;
+	uint32_t backend;
+	uint32_t flags;
+	uint32_t hwpt_count;
+	uint64_t areas;
+	uint64_t mapped_bytes;
+	uint64_t page_sizes;
+	uint64_t entries_left;
+	char fallback[160];
+};
+VFM_API VFM_MUST_CHECK int vfm_iommu_info(struct vfm_iommu *iommu, struct vfm_iommu_info *ret,
+					  struct vfm_error *ret_error);
+
+/* One HWPT of the address space, made here or adopted. Those made here live until it is closed. */
+struct vfm_hwpt {
+	uint32_t size;
+	uint32_t id;
+	uint32_t flags;	  /* VFM_IOMMU_DIRTY_TRACKING */
+	uint32_t devices; /* attached through this library */
+};
+/* HWPT @index, -ENODATA beyond the last. Automatic page tables of the kernel are not listed. Since: 0.1 */
+VFM_API VFM_MUST_CHECK int vfm_iommu_hwpt(struct vfm_iommu *iommu, uint32_t index, struct vfm_hwpt *ret);
 
 /**
  * vfm_iommu_map() - make an area reachable for every attached device
  * @map: size set; iova written back on success unless VFM_MAP_FIXED
  *
  * Blocking: pins memory, seconds for many GiB. Thread: any.
- * Return: 0, -EINVAL (alignment, zero length, no access flag), -EEXIST (overlaps an area of ours or, from the kernel,
- * of somebody else), -EOVERFLOW (wraps), -ENOSPC (no IOVA), -ENOMEM (memlock limit), -EFAULT. Since: 0.1
+ * Without VFM_MAP_FIXED an IOAS lets the kernel choose the place; for a container, and with VFM_MAP_LOW, the library
+ * does, inside the windows as they are then. EBUSY of the kernel, which is taking back what was there, is waited for a
+ * tenth of a second, here and in vfm_iommu_unmap().
+ *
+ * Return: 0, -EINVAL (alignment, zero length, no access flag), -EAGAIN (container without a device), -EEXIST (overlaps
+ * an area of ours or, from the kernel, of somebody else), -EOVERFLOW (wraps), -ENOSPC (no IOVA, or no entry left in a
+ * container), -ENOMEM (memlock limit), -EFAULT, -EIO (the kernel placed it where it cannot be), or errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_map(struct vfm_iommu *iommu, struct vfm_map *map, struct vfm_error *ret_error);
 
@@ -90,7 +218,8 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_map(struct vfm_iommu *iommu, struct vfm_map
  * vfm_iommu_unmap() - take back exactly one area mapped by vfm_iommu_map()
  *
  * Return: 0, -ENOENT (no area of ours has this iova and length), or the kernel's errno; after an errno that does not
- * mean "nothing done" the area is marked unknown and stays in the books as mapped. Since: 0.1
+ * mean "nothing done", and after -EIO (the kernel took back less), the area is marked unknown and stays in the books as
+ * mapped. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_unmap(struct vfm_iommu *iommu, uint64_t iova, uint64_t length,
 					   struct vfm_error *ret_error);
@@ -101,10 +230,60 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_unmap(struct vfm_iommu *iommu, uint64_t iov
  * @ret_count: number of ranges there are, also when above @room (then -EMSGSIZE)
  * @ret_align: alignment of iova and length in bytes; may be NULL
  *
- * Source: IOMMU_IOAS_IOVA_RANGES, Linux 6.2. Return: 0, -EMSGSIZE, or the kernel's errno. Since: 0.1
+ * Source: IOMMU_IOAS_IOVA_RANGES, Linux 6.2; VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, Linux 5.4 (before: everything).
+ * Return: 0, -EMSGSIZE, or the kernel's errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_ranges(struct vfm_iommu *iommu, struct vfm_iova_range *ranges, size_t room,
 					    size_t *ret_count, uint64_t *ret_align, struct vfm_error *ret_error);
+
+/**
+ * struct vfm_limits - what mapping more would need, and what there is; bytes or entries
+ * @memlock_limit:  RLIMIT_MEMLOCK, UINT64_MAX when unlimited or CAP_IPC_LOCK lifts it
+ * @memlock_used:   charged already, as far as can be seen
+ * @memlock_needed: what the maps asked about add
+ * @entries_left, @entries_needed: maps; UINT64_MAX left without a limit
+ */
+struct vfm_limits {
+	uint32_t size;
+	uint32_t reserved;
+	uint64_t memlock_limit;
+	uint64_t memlock_used;
+	uint64_t memlock_needed;
+	uint64_t entries_left;
+	uint64_t entries_needed;
+};
+
+/**
+ * vfm_iommu_preflight() - would mapping @areas areas of @bytes in all be allowed? Asked before the work starts
+ * @ret: what was found, also on failure; may be NULL
+ *
+ * Reads /proc/self/status: not for after a jail is closed. Return: 0, -ENOMEM (locked memory), -ENOSPC (entries); the
+ * message says how much is needed, which limit stops it and how to raise it. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_preflight(struct vfm_iommu *iommu, uint64_t bytes, uint64_t areas,
+					       struct vfm_limits *ret, struct vfm_error *ret_error);
+
+/**
+ * vfm_iommu_vaddr_invalidate() - all areas lose their user address, so that the process can be replaced (live update)
+ *
+ * Between this and the last vfm_iommu_vaddr_set() mapped memory stays reachable for devices; mediated devices that
+ * pin must not run. Source: VFIO_DMA_UNMAP_FLAG_VADDR, Linux 5.12; type1v2 and type1 only.
+ * Return: 0, -EOPNOTSUPP (back end or kernel; a mediated device is attached), -EAGAIN (no device is bound yet), or
+ * errno; nothing changed then.
+ * Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_vaddr_invalidate(struct vfm_iommu *iommu, struct vfm_error *ret_error);
+/* Give an area its new user address, and the locked memory to this process. Return: 0, -ENOENT, or errno. */
+VFM_API VFM_MUST_CHECK int vfm_iommu_vaddr_set(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, void *vaddr,
+					       struct vfm_error *ret_error);
+
+/**
+ * vfm_iommu_change_process() - make this process the one that is charged for all maps of the iommufd
+ *
+ * Only when every map came from a file the kernel pinned (VFM_MAP_FILE). Source: IOMMU_IOAS_CHANGE_PROCESS, Linux 6.14.
+ * Return: 0, -EOPNOTSUPP (back end, kernel), -EINVAL (some map is not of a file). Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_change_process(struct vfm_iommu *iommu, struct vfm_error *ret_error);
 
 #ifdef __cplusplus
 }

@@ -80,7 +80,8 @@ VFM_API void vfm_borrow_close(struct vfm_borrow *borrow);
  * @buf: room for VFM_DESCRIPTION_MAX bytes
  *
  * Form: "fd:5,iommufd=6,ioas=1,devid=2,pt=3,name=0000:01:00.0,irq=1:0:7" (irq=INDEX:VECTOR:FD, repeated). Further
- * keys: backend, driver, mdev, firmware, sim. In texts everything but letters, digits and "._:/@+-" is written %XX.
+ * keys: backend (vfm_backend_name(); where it is a container's, iommufd is the container's descriptor and there is no
+ * ioas), driver, mdev, firmware, sim. In texts everything but letters, digits and "._:/@+-" is written %XX.
  * The device is asked for its identity. Return: length without NUL, or -ENOSPC. Since: 0.1
  */
 #define VFM_DESCRIPTION_MAX 4096u
@@ -90,7 +91,15 @@ VFM_API VFM_MUST_CHECK int vfm_device_describe(struct vfm_device *dev, char *buf
  * vfm_device_adopt_described() - the inverse, in the process that inherited the descriptors
  *
  * "fd:N" alone is enough for migration. Descriptors are duplicated.
- * Return: 0, -EINVAL (the message shows where), -EBADF. Since: 0.1
+ *
+ * "pidfd:PID:FD", with the same keys behind it, means descriptors of the running process PID: all of them are taken out
+ * of it by pidfd_getfd(2), which asks for the right to trace it (the same user, as far as kernel.yama.ptrace_scope
+ * allows, or CAP_SYS_PTRACE). The process goes on holding the device and is neither asked nor told: that it leaves the
+ * device alone meanwhile is the caller's to see to. All come from one process even if its number is used again; which
+ * one is certain with "start=TICKS", the 22nd field of its /proc/PID/stat.
+ *
+ * Return: 0, -EINVAL (the message shows where), -EBADF, -ESRCH (no such process), -EPERM (not to be traced), -ENOSYS.
+ * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_adopt_described(struct vfm_context *ctx, const char *description,
 						      struct vfm_device **ret_dev, struct vfm_error *ret_error);

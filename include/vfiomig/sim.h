@@ -17,9 +17,11 @@ struct vfm_sim;
 /**
  * vfm_sim_open() - open or make a simulated machine
  * @path: machine file, made when absent; NULL for one in memory
- * @spec: used when the machine is made: devices separated by ';', each "PROFILE[@ADDRESS][,KEY=VALUE...]"; NULL for
- *        the default machine "edu@0000:01:00.0;edu@0000:02:00.0;mtty;mtty". Profiles: mtty, edu, mlx5, hisi_acc,
- *        nvgrace-gpu. Keys: state (bytes, suffixes k m g), flags (1, 3, 5, 7) and more, see vfiomig-sim(7)
+ * @spec: used when the machine is made: elements separated by ';', each a device,
+ *        "PROFILE[@ADDRESS][,KEY=VALUE...]", or what the host is like, "KEY=VALUE[,KEY=VALUE...]"; NULL for the default
+ *        machine "edu@0000:01:00.0;edu@0000:02:00.0;mtty;mtty". Profiles: mtty, edu, mlx5, hisi_acc, virtio, pds, qat,
+ *        xe, nvgrace-gpu. Keys of a device: state (bytes, suffixes k m g), flags (1, 3, 5, 7) and more; of the
+ *        host: kernel (MAJOR.MINOR), pagesize and more: vfiomig-sim(7)
  * @ret_message: gets a sentence when that fails; may be NULL
  *
  * Return: 0, -EINVAL (spec; or path is not a machine), or errno. Since: 0.1
@@ -90,9 +92,23 @@ VFM_API uint64_t vfm_sim_now_ns(struct vfm_sim *sim);
 VFM_API void vfm_sim_advance_ns(struct vfm_sim *sim, uint64_t ns);
 
 /**
+ * vfm_sim_executor() - worker threads that share virtual time, for vfm_context_set_executor()
+ * @ret: size set by the caller; good as long as @sim is
+ *
+ * Virtual time does not pass for one thread while another is at work: what threads wait for side by side passes side by
+ * side. That goes for the workers, and for the thread that started them as long as it has any. With the default
+ * executor every wait ends at once and the waits of all threads add up.
+ *
+ * Only for work that waits for nothing but time, as that of vfm_devices_start() does: a worker that waits for another
+ * thread lets no time pass. Return: 0, -EINVAL. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_sim_executor(struct vfm_sim *sim, struct vfm_executor *ret);
+
+/**
  * vfm_sim_poke() - act on a device from outside, as hardware or another administrator would
  * @action: "reset" (asynchronous reset), "error" (goes to ERROR), "unplug", "dirty=BYTES" (PRE_COPY devices have that
- *          much more to send), "irq=INDEX:VECTOR", "fail-arc=N" (the Nth arc from now fails with EIO)
+ *          much more to send), "irq=INDEX:VECTOR", "fail-arc=N" (the Nth arc from now fails with EIO),
+ *          "error-interrupt" (an uncorrectable error), "request" (the kernel wants the device back)
  *
  * Return: 0, -ENODEV, -EINVAL. Since: 0.1
  */

@@ -29,7 +29,9 @@ struct vfm_progress {
 	uint64_t estimate_bytes;
 	uint64_t elapsed_ns;
 	uint64_t rate;
-	uint64_t eta_ns; /* VFM_SIZE_UNKNOWN when it cannot be told */
+	uint64_t eta_ns;	/* VFM_SIZE_UNKNOWN when it cannot be told */
+	uint32_t notices;	/* enum vfm_notice that came so far */
+	uint32_t notice_device; /* index of the device that VFM_NOTICE_REQUEST is about */
 };
 
 /* On the calling thread of the transfer, at most ten times a second and once per phase; non-zero cancels. */

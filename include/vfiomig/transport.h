@@ -25,6 +25,7 @@ enum vfm_endpoint_flag {
  * @flags: enum vfm_endpoint_flag, exactly one of READ and WRITE
  * @timeout_ms: for connecting, accepting and each wait for the peer; 0: for ever
  * @cancel: may be NULL; makes every wait end with -ECANCELED
+ * @name: what messages call the endpoint, for callers that name it otherwise ("exec:COMMAND"); NULL: as it is opened
  */
 struct vfm_endpoint_opts {
 	uint32_t size;
@@ -32,14 +33,20 @@ struct vfm_endpoint_opts {
 	uint32_t timeout_ms;
 	uint32_t reserved;
 	struct vfm_cancel *cancel;
+	const char *name;
 };
 
 /**
- * vfm_endpoint_open() - open "file:PATH", a path, "-", "fd:N", "unix:PATH", "unix:@NAME" or "tcp:HOST:PORT"
+ * vfm_endpoint_open() - open "file:PATH", a path, "-", "fd:N", "unix:PATH", "unix:@NAME", "tcp:HOST:PORT" or
+ * "vsock:CID:PORT"
  *
  * tcp: HOST may be "[v6]", or empty when listening; PORT 0 when listening lets the kernel choose, see
- * vfm_endpoint_address(). Sockets are two-way, everything else is one-way unless DUPLEX. The peer of a listening unix
- * socket, and of an abstract one in either role, must be of the same user or root.
+ * vfm_endpoint_address(). vsock: CID is a number, "local" (1, this machine), "host" (2), or "any" when listening; a
+ * connection that fails says whether the vsock mode of the network namespace may be why. Sockets are two-way,
+ * everything else is one-way unless DUPLEX. The peer of a listening unix socket, and of an abstract one in either role,
+ * must be of the same user or root.
+ *
+ * "fd:N" may be a socket that listens already (socket activation): one peer is accepted on it, as with LISTEN.
  *
  * A listening endpoint to read from takes the first peer that sends something: connections that end before their first
  * byte are forgotten, and while one is silent others may come, eight at a time. So whoever reads must not speak first.

@@ -5,18 +5,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "endpoint.h"
+#include "socket.h"
 
 static int parse_number(struct vfm_endpoint *ep, int *ret_fd, struct vfm_error *err)
 {
-	const char *at = ep->target;
-	int64_t value = 0;
+	uint32_t number;
 
-	for (; *at >= '0' && *at <= '9' && value <= INT_MAX; at++)
-		value = value * 10 + (*at - '0');
-	if (at == ep->target || *at != '\0' || value > INT_MAX)
+	if (!vfmi_endpoint_number(ep->target, ep->target + strlen(ep->target), INT_MAX, &number))
 		return vfmi_endpoint_fail(ep, err, EINVAL, 0, "not the number of a descriptor");
-	*ret_fd = (int)value;
+	*ret_fd = (int)number;
 	return 0;
 }
 
@@ -98,11 +95,48 @@ static int open_both(struct vfm_endpoint *ep, int read_fd, int write_fd, struct 
 	return r;
 }
 
+static int option_of(struct vfm_endpoint *ep, int fd, int name)
+{
+	int value = 0;
+	socklen_t length = sizeof(value);
+
+	return ep->sys->ops->getsockopt(ep->sys, fd, SOL_SOCKET, name, &value, &length) < 0 ? 0 : value;
+}
+
+/* Whoever may reach a unix socket's path is not decided by us, also where somebody else made the socket. */
+static int ready_fd(struct vfm_endpoint *ep, struct vfm_error *err)
+{
+	if (!ep->listen_domain)
+		return 0;
+	return vfmi_socket_accept(ep, ep->listen_domain == AF_UNIX ? vfmi_unix_check_peer : NULL, err);
+}
+
+/*
+ * A listening socket that was handed over goes on listening with who made it: only our descriptor of it is closed.
+ * That it is non-blocking from now on keeps a peer who went away again from blocking us; nobody else accepts on it.
+ */
+static int open_listener(struct vfm_endpoint *ep, int fd, struct vfm_error *err)
+{
+	int flags = ep->sys->ops->get_flags(ep->sys, fd);
+	int r = flags < 0 ? flags : ep->sys->ops->set_flags(ep->sys, fd, flags | O_NONBLOCK);
+
+	if (r == 0)
+		r = ep->sys->ops->dup(ep->sys, fd);
+	if (r < 0)
+		return vfmi_endpoint_fail_errno(ep, err, r, "cannot be used");
+	ep->listen_fd = r;
+	ep->listen_domain = option_of(ep, fd, SO_DOMAIN);
+	ep->duplex = true;
+	return ep->flags & VFM_ENDPOINT_BACKGROUND_BIND ? 0 : ready_fd(ep, err);
+}
+
 static int open_fd(struct vfm_endpoint *ep, struct vfm_error *err)
 {
 	int fd = -1, r = parse_number(ep, &fd, err);
 
-	return r < 0 ? r : open_both(ep, fd, fd, err);
+	if (r < 0)
+		return r;
+	return option_of(ep, fd, SO_ACCEPTCONN) ? open_listener(ep, fd, err) : open_both(ep, fd, fd, err);
 }
 
 static int open_stdio(struct vfm_endpoint *ep, struct vfm_error *err)
@@ -124,5 +158,11 @@ static int commit(struct vfm_endpoint *ep, struct vfm_error *err)
 	return r < 0 ? vfmi_endpoint_fail_errno(ep, err, r, "what was written may not have arrived") : 0;
 }
 
-const struct vfmi_endpoint_kind vfmi_endpoint_fd = { .prefix = "fd:", .open = open_fd, .commit = commit };
+const struct vfmi_endpoint_kind vfmi_endpoint_fd = {
+	.prefix = "fd:",
+	.open = open_fd,
+	.ready = ready_fd,
+	.commit = commit,
+	.close = vfmi_socket_close_listener,
+};
 const struct vfmi_endpoint_kind vfmi_endpoint_stdio = { .prefix = "-", .open = open_stdio, .commit = commit };

@@ -16,14 +16,10 @@ struct host_port {
 
 static bool is_port(const char *text)
 {
-	size_t length = strspn(text, "0123456789");
-	unsigned int port = 0;
+	const size_t length = strlen(text);
+	uint32_t port;
 
-	if (length == 0 || length > 5 || text[length] != '\0')
-		return false;
-	for (; *text; text++)
-		port = port * 10 + (unsigned int)(*text - '0');
-	return port <= UINT16_MAX;
+	return length <= 5 && vfmi_endpoint_number(text, text + length, UINT16_MAX, &port);
 }
 
 static bool is_port_zero(const char *port)

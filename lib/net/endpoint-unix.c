@@ -35,7 +35,7 @@ static int make_address(struct vfm_endpoint *ep, struct vfmi_address *ret, struc
  * What a stream holds is nobody else's. Whoever may connect to a path or take an abstract name first is not decided by
  * us, so the peer has to be the same user, or root.
  */
-static int check_peer(struct vfm_endpoint *ep, int fd)
+int vfmi_unix_check_peer(struct vfm_endpoint *ep, int fd)
 {
 	struct ucred cred = { .pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	socklen_t length = sizeof(cred);
@@ -97,7 +97,7 @@ static int open_listening(struct vfm_endpoint *ep, const struct vfmi_address *ad
 		return vfmi_endpoint_fail_errno(ep, err, r, "cannot listen");
 	if (ep->flags & VFM_ENDPOINT_BACKGROUND_BIND)
 		return 0;
-	return vfmi_socket_accept(ep, check_peer, err);
+	return vfmi_socket_accept(ep, vfmi_unix_check_peer, err);
 }
 
 static int open_unix(struct vfm_endpoint *ep, struct vfm_error *err)
@@ -113,14 +113,14 @@ static int open_unix(struct vfm_endpoint *ep, struct vfm_error *err)
 	r = vfmi_socket_connect(ep, &addr);
 	if (r < 0)
 		return vfmi_endpoint_fail_errno(ep, err, r, "cannot connect");
-	if (is_abstract(ep) && check_peer(ep, ep->in.fd) < 0)
+	if (is_abstract(ep) && vfmi_unix_check_peer(ep, ep->in.fd) < 0)
 		return vfmi_endpoint_fail(ep, err, EPERM, VFM_ERROR_PEER, "another user listens there");
 	return 0;
 }
 
 static int ready(struct vfm_endpoint *ep, struct vfm_error *err)
 {
-	return vfmi_socket_accept(ep, check_peer, err);
+	return vfmi_socket_accept(ep, vfmi_unix_check_peer, err);
 }
 
 const struct vfmi_endpoint_kind vfmi_endpoint_unix = {

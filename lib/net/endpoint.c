@@ -12,7 +12,8 @@
 #define DIRECTION (VFM_ENDPOINT_READ | VFM_ENDPOINT_WRITE)
 
 static const struct vfmi_endpoint_kind *const kinds[] = {
-	&vfmi_endpoint_file, &vfmi_endpoint_fd, &vfmi_endpoint_unix, &vfmi_endpoint_tcp, &vfmi_endpoint_stdio,
+	&vfmi_endpoint_file, &vfmi_endpoint_fd,	   &vfmi_endpoint_unix,
+	&vfmi_endpoint_tcp,  &vfmi_endpoint_vsock, &vfmi_endpoint_stdio,
 };
 
 int vfmi_endpoint_fail(struct vfm_endpoint *ep, struct vfm_error *err, int code, uint32_t flags, const char *fmt, ...)
@@ -24,13 +25,13 @@ int vfmi_endpoint_fail(struct vfm_endpoint *ep, struct vfm_error *err, int code,
 		.state_now = VFM_STATE_UNKNOWN,
 		.flags = flags,
 	};
-	char text[256];
+	char text[384];
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	return vfmi_fail(ep->ctx, err, code, &where, "%s: %s", ep->spec, text);
+	return vfmi_fail(ep->ctx, err, code, &where, "%s: %s", ep->name ? ep->name : ep->spec, text);
 }
 
 /* Causes that go away by themselves or with the peer's help. */
@@ -64,6 +65,23 @@ static bool looks_like_kind(const char *spec)
 	size_t length = strspn(spec, "abcdefghijklmnopqrstuvwxyz0123456789");
 
 	return length > 1 && spec[length] == ':';
+}
+
+bool vfmi_endpoint_number(const char *text, const char *end, uint32_t max, uint32_t *ret)
+{
+	uint64_t value = 0;
+
+	if (text == end)
+		return false;
+	for (; text < end; text++) {
+		if (*text < '0' || *text > '9')
+			return false;
+		value = value * 10 + (uint64_t)(*text - '0');
+		if (value > max)
+			return false;
+	}
+	*ret = (uint32_t)value;
+	return true;
 }
 
 static const struct vfmi_endpoint_kind *find_kind(const char *spec)
@@ -107,7 +125,8 @@ static void set_io(struct vfm_endpoint *ep)
 static int check_flags(struct vfm_endpoint *ep, struct vfm_error *err)
 {
 	const uint32_t direction = ep->flags & DIRECTION;
-	const bool socket = ep->kind == &vfmi_endpoint_unix || ep->kind == &vfmi_endpoint_tcp;
+	const bool socket = ep->kind == &vfmi_endpoint_unix || ep->kind == &vfmi_endpoint_tcp ||
+			    ep->kind == &vfmi_endpoint_vsock;
 	const bool descriptor = ep->kind == &vfmi_endpoint_fd || ep->kind == &vfmi_endpoint_stdio;
 
 	if ((ep->flags & ~KNOWN_FLAGS) || direction == 0 || direction == DIRECTION)
@@ -137,7 +156,10 @@ static int make(struct vfm_context *ctx, const char *spec, const struct vfm_endp
 	if (!ep)
 		return -ENOMEM;
 	ep->spec = strdup(spec);
-	if (!ep->spec) {
+	ep->name = opts->name ? strdup(opts->name) : NULL;
+	if (!ep->spec || (opts->name && !ep->name)) {
+		free(ep->spec);
+		free(ep->name);
 		free(ep);
 		return -ENOMEM;
 	}
@@ -190,7 +212,9 @@ bool vfm_endpoint_is_duplex(const struct vfm_endpoint *endpoint)
 
 const char *vfm_endpoint_address(const struct vfm_endpoint *endpoint)
 {
-	return endpoint->address ? endpoint->address : endpoint->spec;
+	if (endpoint->address)
+		return endpoint->address;
+	return endpoint->name ? endpoint->name : endpoint->spec;
 }
 
 int vfm_endpoint_accept(struct vfm_endpoint *endpoint, struct vfm_error *ret_error)
@@ -217,5 +241,6 @@ void vfm_endpoint_close(struct vfm_endpoint *endpoint)
 	free(endpoint->bound_path);
 	free(endpoint->address);
 	free(endpoint->spec);
+	free(endpoint->name);
 	free(endpoint);
 }

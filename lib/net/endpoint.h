@@ -32,7 +32,8 @@ struct vfm_endpoint {
 	uint32_t flags;
 	uint32_t timeout_ms;
 	struct vfm_cancel *cancel;
-	char *spec;	    /* as the caller gave it, for messages */
+	char *spec;	    /* as the caller gave it */
+	char *name;	    /* what messages call it; NULL: spec */
 	const char *target; /* what follows the kind's prefix, inside spec */
 	char *address;
 	struct vfmi_channel in;
@@ -48,6 +49,7 @@ struct vfm_endpoint {
 	/* sockets: who waits for the peer, and under which lock it is taken at first use */
 	pthread_mutex_t accept_lock;
 	int listen_fd;
+	int listen_domain; /* of "fd:N" that is a listening socket; 0: it is none */
 	char *bound_path;
 	dev_t bound_dev;
 	ino_t bound_ino;
@@ -68,6 +70,7 @@ extern const struct vfmi_endpoint_kind vfmi_endpoint_fd;
 extern const struct vfmi_endpoint_kind vfmi_endpoint_stdio;
 extern const struct vfmi_endpoint_kind vfmi_endpoint_unix;
 extern const struct vfmi_endpoint_kind vfmi_endpoint_tcp;
+extern const struct vfmi_endpoint_kind vfmi_endpoint_vsock;
 
 /* Failure of the endpoint @ep; @flags of enum vfm_error_flag. Returns -@code. */
 VFM_PRINTF(5, 6)
@@ -75,6 +78,9 @@ int vfmi_endpoint_fail(struct vfm_endpoint *ep, struct vfm_error *err, int code,
 
 /* The most common one: "@what: errno in words", the cause being the endpoint. @r is the negative errno returned. */
 int vfmi_endpoint_fail_errno(struct vfm_endpoint *ep, struct vfm_error *err, int r, const char *what);
+
+/* Decimal digits and nothing else from @text up to @end, a number up to @max. */
+bool vfmi_endpoint_number(const char *text, const char *end, uint32_t max, uint32_t *ret);
 
 /* Channels (channel.c). All honour the endpoint's cancel token and timeout. */
 

@@ -20,6 +20,7 @@ int vfmi_socket_take(struct vfm_endpoint *ep, int fd, sa_family_t family);
  * takes everyone.
  */
 typedef int vfmi_peer_fn(struct vfm_endpoint *ep, int fd);
+vfmi_peer_fn vfmi_unix_check_peer; /* endpoint-unix.c: the same user, or root */
 int vfmi_socket_accept(struct vfm_endpoint *ep, vfmi_peer_fn *check, struct vfm_error *err);
 
 int vfmi_socket_commit(struct vfm_endpoint *ep, struct vfm_error *err);

@@ -52,6 +52,22 @@ void vfmi_sim_books_mapped(struct vfm_sim *sim, void *ptr, size_t length)
 	pthread_mutex_unlock(&sim->books);
 }
 
+/* Some of it is a region of a device: no memory that could be pinned. */
+bool vfmi_sim_books_is_region(struct vfm_sim *sim, uint64_t vaddr, uint64_t length)
+{
+	bool found = false;
+	size_t i;
+
+	pthread_mutex_lock(&sim->books);
+	for (i = 0; i < sim->mapping_count && !found; i++) {
+		const uint64_t begin = (uintptr_t)sim->mappings[i].ptr;
+
+		found = vaddr < begin + sim->mappings[i].length && begin < vaddr + length;
+	}
+	pthread_mutex_unlock(&sim->books);
+	return found;
+}
+
 bool vfmi_sim_books_unmapped(struct vfm_sim *sim, void *ptr, size_t length)
 {
 	bool known = false;

@@ -98,7 +98,7 @@ static void fill_config(struct sim_device *dev)
 	vfmi_put_le32(config + 8, profile->class_code << 8 | profile->revision);
 	vfmi_put_le16(config + PCI_SUBSYSTEM, profile->subvendor);
 	vfmi_put_le16(config + PCI_SUBSYSTEM + 2, profile->subdevice);
-	config[PCI_INTERRUPT_PIN] = profile->pin;
+	config[PCI_INTERRUPT_PIN] = dev->intx == SIM_INTX_ABSENT ? 0 : profile->pin;
 	place_bars(dev);
 	if (profile->msix_cap) {
 		uint8_t *cap = add_cap(dev, profile->msix_cap, CAP_MSIX);
@@ -123,14 +123,11 @@ void vfmi_sim_config_open(struct sim_device *dev)
 /* BARs answer sizing as hardware would: low bits cannot be set. */
 static uint32_t bar_value(const struct sim_device *dev, uint32_t at)
 {
-	const struct sim_profile *profile = vfmi_sim_profile(dev);
 	uint64_t size;
 
 	if (at >= PCI_BARS_END)
 		return 0;
-	size = profile->region[(at - PCI_BAR0) / 4].size;
-	if (size == UINT64_MAX)
-		size = dev->state_bytes;
+	size = vfmi_sim_region_size(dev, (at - PCI_BAR0) / 4);
 	return size ? vfmi_get_le32(&dev->virt[at]) & ~(uint32_t)(size - 1) : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Making a machine from its description: "PROFILE[@ADDRESS][,KEY=VALUE...];..." */
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -10,7 +11,10 @@
 #include "uapi/vfio.h"
 
 #define DEFAULT_SPEC "edu@0000:01:00.0;edu@0000:02:00.0;mtty;mtty"
-#define AREA_ALIGN (1ull << 20)
+#define PAGE_SIZE_KEY "pagesize"
+#define DEFAULT_ENTRIES 65535u
+#define MAX_PAGE 65536u
+#define AREA_ALIGN (1ull << 20) /* also of whole pages, whatever their size */
 /* What moving state costs on the machine's clock unless arc= and rate= say otherwise. */
 #define DEFAULT_ARC_NS 100000u
 #define DEFAULT_NS_PER_MIB 244140u /* 4 GiB/s */
@@ -93,15 +97,19 @@ static bool parse_u32(const char *text, uint32_t *ret)
 
 static bool set_state(struct sim_device *dev, const char *value)
 {
-	return (vfmi_sim_profile(dev)->quirks & SIM_HAS_CONTENTS) && parse_bytes(value, &dev->state_bytes) &&
-	       dev->state_bytes && dev->state_bytes <= SIM_MAX_STATE &&
-	       (vfmi_sim_profile(dev)->migration_flags || !(dev->state_bytes % 4096));
+	const struct sim_profile *profile = vfmi_sim_profile(dev);
+
+	return (profile->quirks & SIM_HAS_CONTENTS) && parse_bytes(value, &dev->state_bytes) && dev->state_bytes &&
+	       dev->state_bytes <= (profile->state_max ? profile->state_max : SIM_MAX_STATE);
 }
 
 static bool set_flags(struct sim_device *dev, const char *value)
 {
-	return vfmi_sim_profile(dev)->migration_flags && parse_u32(value, &dev->migration_flags) &&
-	       (dev->migration_flags & VFIO_MIGRATION_STOP_COPY) && dev->migration_flags <= 7;
+	const struct sim_profile *profile = vfmi_sim_profile(dev);
+
+	return profile->migration_flags && parse_u32(value, &dev->migration_flags) &&
+	       (dev->migration_flags & VFIO_MIGRATION_STOP_COPY) && dev->migration_flags <= 7 &&
+	       (profile->precopy_info || !(dev->migration_flags & VFIO_MIGRATION_PRE_COPY));
 }
 
 static bool set_chunk(struct sim_device *dev, const char *value)
@@ -132,6 +140,22 @@ static bool set_arc(struct sim_device *dev, const char *value)
 	return parse_time(value, &dev->arc_ns);
 }
 
+static bool set_ready(struct sim_device *dev, const char *value)
+{
+	return !(vfmi_sim_profile(dev)->quirks & SIM_MDEV) && parse_time(value, &dev->ready_ns);
+}
+
+static bool set_reset(struct sim_device *dev, const char *value)
+{
+	return !(vfmi_sim_profile(dev)->quirks & SIM_MDEV) && parse_time(value, &dev->reset_ns);
+}
+
+static bool set_unready(struct sim_device *dev, const char *value)
+{
+	dev->unready = strcmp(value, "registers") ? SIM_UNREADY_ONES : SIM_UNREADY_REGISTERS;
+	return vfmi_sim_profile(dev) == &vfmi_sim_nvgrace_gpu ? dev->unready || !strcmp(value, "ones") : false;
+}
+
 static bool set_rate(struct sim_device *dev, const char *value)
 {
 	uint64_t rate;
@@ -147,13 +171,66 @@ static bool set_fail_arc(struct sim_device *dev, const char *value)
 	return vfmi_sim_profile(dev)->migration_flags && parse_u32(value, &dev->fail_arc);
 }
 
+static bool set_group(struct sim_device *dev, const char *value)
+{
+	return parse_u32(value, &dev->group) && dev->group < 1u << 20;
+}
+
+static bool set_flag(struct sim_device *dev, const char *value, const char *when, uint32_t flag)
+{
+	dev->flags = strcmp(value, when) ? dev->flags & ~flag : dev->flags | flag;
+	return (!strcmp(value, "0") || !strcmp(value, "1")) && !(vfmi_sim_profile(dev)->quirks & SIM_MDEV);
+}
+
+static bool set_dirty(struct sim_device *dev, const char *value)
+{
+	return set_flag(dev, value, "1", SIM_DEVICE_DIRTY);
+}
+
+static bool set_iommu(struct sim_device *dev, const char *value)
+{
+	return set_flag(dev, value, "0", SIM_DEVICE_NO_IOMMU);
+}
+
+static bool set_pasid(struct sim_device *dev, const char *value)
+{
+	return !(vfmi_sim_profile(dev)->quirks & SIM_MDEV) && parse_u32(value, &dev->pasid_log2) &&
+	       dev->pasid_log2 <= 20;
+}
+
+static bool set_intx(struct sim_device *dev, const char *value)
+{
+	dev->intx = !strcmp(value, "absent") ? SIM_INTX_ABSENT : SIM_INTX_UNCONNECTED;
+	return vfmi_sim_profile(dev)->pin && !(vfmi_sim_profile(dev)->quirks & SIM_MDEV) &&
+	       (dev->intx == SIM_INTX_ABSENT || !strcmp(value, "unconnected"));
+}
+
+static bool set_msix(struct sim_device *dev, const char *value)
+{
+	dev->msix_static = 1;
+	return vfmi_sim_profile(dev)->msix_cap && !strcmp(value, "static");
+}
+
+static bool set_sriov(struct sim_device *dev, const char *value)
+{
+	return !(vfmi_sim_profile(dev)->quirks & SIM_MDEV) && parse_u32(value, &dev->sriov) && dev->sriov <= 1;
+}
+
+static bool set_pf(struct sim_device *dev, const char *value)
+{
+	snprintf(dev->pf, sizeof(dev->pf), "%s", value);
+	return !(vfmi_sim_profile(dev)->quirks & SIM_MDEV) && strlen(value) == strlen("0000:00:00.0");
+}
+
 static const struct {
 	const char *name;
 	bool (*set)(struct sim_device *dev, const char *value);
 } keys[] = {
-	{ "state", set_state },	    { "flags", set_flags },	{ "chunk", set_chunk },
-	{ "precopy", set_precopy }, { "version", set_version }, { "ports", set_ports },
-	{ "arc", set_arc },	    { "rate", set_rate },	{ "fail-arc", set_fail_arc },
+	{ "group", set_group },	      { "dirty", set_dirty }, { "iommu", set_iommu }, { "pasid", set_pasid },
+	{ "state", set_state },	      { "flags", set_flags }, { "chunk", set_chunk }, { "precopy", set_precopy },
+	{ "version", set_version },   { "ports", set_ports }, { "arc", set_arc },     { "rate", set_rate },
+	{ "intx", set_intx },	      { "msix", set_msix },   { "sriov", set_sriov }, { "pf", set_pf },
+	{ "fail-arc", set_fail_arc }, { "ready", set_ready }, { "reset", set_reset }, { "unready", set_unready },
 };
 
 static int apply_key(struct sim_device *dev, char *text, const struct sim_complaint *complaint)
@@ -236,6 +313,22 @@ static uint32_t vfio_devices(const struct sim_machine *machine)
 	return n;
 }
 
+/* "pagesize=64k" in the place of a device: of the host as a whole. */
+static int set_page_size(struct sim_machine *machine, const char *value, const struct sim_complaint *complaint)
+{
+	const uint64_t least = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t size;
+
+	if (machine->devices)
+		return vfmi_sim_complain(complaint, "pagesize stands before all devices");
+	if (!parse_bytes(value, &size) || size < least || size > MAX_PAGE || size & (size - 1))
+		return vfmi_sim_complain(complaint,
+					 "pagesize cannot be '%s': a power of two from %" PRIu64 " to %u is expected",
+					 value, least, MAX_PAGE);
+	machine->page_size = (uint32_t)size;
+	return 0;
+}
+
 static int add_device(struct sim_machine *machine, char *text, const struct sim_complaint *complaint)
 {
 	struct sim_device *dev = &machine->device[machine->devices];
@@ -272,6 +365,9 @@ static int add_device(struct sim_machine *machine, char *text, const struct sim_
 	r = set_address(machine, dev, address, complaint);
 	for (key = *at ? strtok_r(at + 1, ",", &rest) : NULL; !r && key; key = strtok_r(NULL, ",", &rest))
 		r = apply_key(dev, key, complaint);
+	if (!r && !dev->migration_flags && dev->state_bytes % machine->page_size)
+		r = vfmi_sim_complain(complaint, "%s: state is whole pages of %u bytes", vfmi_sim_profile(dev)->name,
+				      machine->page_size);
 	if (r)
 		return r;
 	set_place(dev, machine->devices);
@@ -279,6 +375,82 @@ static int add_device(struct sim_machine *machine, char *text, const struct sim_
 		vfmi_sim_profile(dev)->reset(dev);
 	machine->devices++;
 	return 0;
+}
+
+/* The host: elements of the description that have no profile but begin with KEY=VALUE. */
+
+static bool parse_bool(const char *text, uint32_t *ret)
+{
+	return parse_u32(text, ret) && *ret <= 1;
+}
+
+/* What a kernel of that version has, unless the description says otherwise behind it. */
+static bool set_kernel(struct sim_host *host, const char *value)
+{
+	uint64_t major, minor;
+	const char *rest;
+
+	if (!parse_number(value, &major, &rest) || *rest != '.' || !parse_number(rest + 1, &minor, &rest) || *rest ||
+	    major > 255 || minor > 255)
+		return false;
+	host->kernel = SIM_KERNEL((uint32_t)major, (uint32_t)minor);
+	host->iommufd = host->kernel >= SIM_KERNEL(6, 2);
+	host->cdev = host->kernel >= SIM_KERNEL(6, 6);
+	return true;
+}
+
+static bool set_host(struct sim_host *host, const char *key, const char *value)
+{
+	if (!strcmp(key, "kernel"))
+		return set_kernel(host, value);
+	if (!strcmp(key, "iommufd"))
+		return parse_bool(value, &host->iommufd);
+	if (!strcmp(key, "cdev"))
+		return parse_bool(value, &host->cdev);
+	if (!strcmp(key, "containers"))
+		return parse_bool(value, &host->containers);
+	if (!strcmp(key, "noiommu"))
+		return parse_bool(value, &host->noiommu);
+	if (!strcmp(key, "entries"))
+		return parse_u32(value, &host->entries) && host->entries;
+	return !strcmp(key, "memlock") && parse_bytes(value, &host->memlock);
+}
+
+static int add_host(struct sim_machine *machine, char *text, const struct sim_complaint *complaint)
+{
+	char *key, *value, *rest = NULL;
+	int r = 0;
+
+	for (key = strtok_r(text, ",", &rest); !r && key; key = strtok_r(NULL, ",", &rest)) {
+		value = strchr(key, '=');
+		if (!value)
+			return vfmi_sim_complain(complaint, "'%s': KEY=VALUE expected", key);
+		*value++ = '\0';
+		if (!strcmp(key, PAGE_SIZE_KEY))
+			r = set_page_size(machine, value, complaint);
+		else if (!set_host(&machine->host, key, value))
+			r = vfmi_sim_complain(complaint, "the host has no key '%s' that can be '%s'", key, value);
+	}
+	return r;
+}
+
+/* What does not fit the host is found when all is known. */
+static int check_host(struct sim_machine *machine, const struct sim_complaint *complaint)
+{
+	struct sim_host *host = &machine->host;
+	uint32_t i;
+
+	host->cdev &= host->iommufd; /* no cdev without something to bind it to */
+	for (i = 0; i < machine->devices; i++)
+		if ((machine->device[i].flags & SIM_DEVICE_NO_IOMMU) && !(host->noiommu && host->containers))
+			return vfmi_sim_complain(complaint, "%s: iommu=0 needs noiommu=1 and containers=1",
+						 machine->device[i].name);
+	return 0;
+}
+
+static bool is_host(const char *text)
+{
+	return text[strcspn(text, ",=@")] == '=';
 }
 
 static uint64_t align_up(uint64_t value, uint64_t to)
@@ -289,14 +461,17 @@ static uint64_t align_up(uint64_t value, uint64_t to)
 /* Where everything lies in the file; returns its size. */
 static uint64_t lay_out(struct sim_machine *machine)
 {
-	uint64_t at = align_up(sizeof(*machine), 4096);
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE); /* the tables are mapped here, whatever is simulated */
+	uint64_t at = align_up(sizeof(*machine), page);
 	uint32_t i;
 
+	machine->maps_at = at;
+	at += align_up((uint64_t)SIM_MAX_MAPS * sizeof(struct sim_map), page);
 	for (i = 0; i < machine->devices; i++) {
 		machine->device[i].bitmap_at = at;
 		at += align_up(align_up(machine->device[i].state_bytes, SIM_BLOCK) / SIM_BLOCK, 64) / 8;
 	}
-	machine->mapped_bytes = align_up(at, 4096);
+	machine->mapped_bytes = align_up(at, page);
 	at = align_up(machine->mapped_bytes, AREA_ALIGN);
 	for (i = 0; i < machine->devices; i++) {
 		machine->device[i].contents_at = at;
@@ -315,9 +490,18 @@ int vfmi_sim_describe(struct sim_machine *machine, const char *spec, const struc
 
 	if (!copy)
 		return -ENOMEM;
+	machine->page_size = (uint32_t)sysconf(_SC_PAGESIZE);
+	machine->host = (struct sim_host){ .kernel = SIM_KERNEL(6, 12),
+					   .iommufd = 1,
+					   .cdev = 1,
+					   .containers = 1,
+					   .entries = DEFAULT_ENTRIES,
+					   .memlock = UINT64_MAX };
 	for (text = strtok_r(copy, ";", &rest); !r && text; text = strtok_r(NULL, ";", &rest))
-		r = add_device(machine, text, complaint);
+		r = is_host(text) ? add_host(machine, text, complaint) : add_device(machine, text, complaint);
 	free(copy);
+	if (!r)
+		r = check_host(machine, complaint);
 	if (r)
 		return r;
 	if (!machine->devices)

@@ -6,9 +6,7 @@
 #include "profile.h"
 #include "uapi/vfio.h"
 
-#define FEATURE_LOW_POWER_ENTRY 3u
-#define FEATURE_LOW_POWER_EXIT 5u
-#define FEATURE_DMA_LOGGING_STOP 7u
+#define DMA_LOGGING_MIN 24u /* the shorter of the structs that start a log and read it */
 
 #define OPS (VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET)
 
@@ -110,7 +108,7 @@ static int end_load(struct vfm_sim *sim, struct sim_device *dev)
 static int arc(struct vfm_sim *sim, struct sim_device *dev, uint32_t next, bool *ret_started)
 {
 	vfmi_sim_spend(sim, dev->arc_ns);
-	if (dev->fail_arc && !--dev->fail_arc)
+	if ((dev->fail_arc && !--dev->fail_arc) || dev->failed)
 		return -EIO;
 	switch (next) {
 	case PCOPY:
@@ -152,6 +150,7 @@ static int walk(struct vfm_sim *sim, struct sim_device *dev, uint32_t target, ui
 		next = vfmi_sim_next_state(dev->migration_flags, dev->state, target);
 		if (next < 0) {
 			vfmi_sim_strict(sim, "%s: illegal change of state, %u to %u", dev->name, dev->state, target);
+			dev->failed = vfmi_sim_quirk(dev, SIM_ARC_POISONS);
 			return next;
 		}
 		r = arc(sim, dev, (uint32_t)next, ret_started);
@@ -223,6 +222,11 @@ static int check(uint32_t flags, size_t room, uint32_t ops, size_t min)
 	return !(flags & OPS) || room < min ? -EINVAL : 1;
 }
 
+int vfmi_sim_feature_op(const struct vfio_device_feature *feature, uint32_t ops, size_t min)
+{
+	return check(feature->flags, feature->argsz - sizeof(*feature), ops, min);
+}
+
 static int feature_state(struct vfm_sim *sim, struct sim_device *dev, const struct vfio_device_feature *feature,
 			 void *data, const struct sim_call *call)
 {
@@ -253,18 +257,30 @@ static int feature_u64(const struct vfio_device_feature *feature, void *data, ui
 	return r;
 }
 
-static int feature_other(const struct sim_device *dev, const struct vfio_device_feature *feature)
+/* mtty has the DMA log's functions and nothing behind them. */
+static int feature_log(const struct vfio_device_feature *feature, uint32_t number)
+{
+	const uint32_t op = number == VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT ? VFIO_DEVICE_FEATURE_GET
+									     : VFIO_DEVICE_FEATURE_SET;
+	const size_t min = number == VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP ? 0 : DMA_LOGGING_MIN;
+
+	return check(feature->flags, feature->argsz - sizeof(*feature), op, min) == -EINVAL ? -EINVAL : 0;
+}
+
+static int feature_other(struct vfm_sim *sim, struct sim_device *dev, const struct vfio_device_feature *feature)
 {
 	uint32_t number = feature->flags & VFIO_DEVICE_FEATURE_MASK;
-	size_t room = feature->argsz - sizeof(*feature);
-	bool known;
 
-	/* mtty has the DMA log's functions and nothing behind them. */
+	if (vfmi_sim_quirk(dev, SIM_MDEV) && number >= VFIO_DEVICE_FEATURE_DMA_LOGGING_START &&
+	    number <= VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)
+		return feature_log(feature, number);
 	if (vfmi_sim_quirk(dev, SIM_MDEV))
-		known = number == FEATURE_DMA_LOGGING_STOP;
-	else
-		known = number == FEATURE_LOW_POWER_ENTRY || number == FEATURE_LOW_POWER_EXIT;
-	return known ? check(feature->flags, room, VFIO_DEVICE_FEATURE_SET, 0) == -EINVAL ? -EINVAL : 0 : -ENOTTY;
+		return -ENOTTY;
+	if (number >= VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY && number <= VFIO_DEVICE_FEATURE_LOW_POWER_EXIT)
+		return vfmi_sim_power(sim, dev, feature);
+	if (number == VFIO_DEVICE_FEATURE_PCI_VF_TOKEN && dev->sriov)
+		return vfmi_sim_set_token(dev, feature);
+	return -ENOTTY;
 }
 
 static int feature_check(struct vfm_sim *sim, const struct sim_device *dev, const struct vfio_device_feature *feature)
@@ -303,6 +319,6 @@ int vfmi_sim_feature(struct vfm_sim *sim, struct sim_device *dev, void *arg, str
 	case VFIO_DEVICE_FEATURE_MIG_DATA_SIZE:
 		return feature_u64(feature, feature->data, vfmi_sim_profile(dev)->data_size(sim, dev));
 	default:
-		return feature_other(dev, feature);
+		return feature_other(sim, dev, feature);
 	}
 }

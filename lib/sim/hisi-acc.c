@@ -99,7 +99,7 @@ static uint64_t hisi_limit(const struct sim_device *dev)
 	return STATE_BYTES;
 }
 
-static int hisi_write(struct vfm_sim *sim, struct sim_device *dev, const uint8_t *buf, size_t length)
+static ssize_t hisi_write(struct vfm_sim *sim, struct sim_device *dev, const uint8_t *buf, size_t length)
 {
 	struct sim_session *session = &dev->session;
 
@@ -110,12 +110,12 @@ static int hisi_write(struct vfm_sim *sim, struct sim_device *dev, const uint8_t
 		memcpy(session->in + session->bytes, buf, length);
 	session->bytes += length;
 	if (session->bytes < MATCH_BYTES || dev->u.plain.match_done)
-		return 0;
+		return (ssize_t)length;
 	if (!version_matches(dev, session->in) || vfmi_get_le32(session->in + 12) != vfmi_sim_hisi_acc.device ||
 	    vfmi_get_le32(session->in + 8) != QUEUES || vfmi_get_le32(session->in + 16) != ISOLATION)
 		return -EFAULT;
 	dev->u.plain.match_done = 1;
-	return 0;
+	return (ssize_t)length;
 }
 
 static int hisi_load_finish(struct vfm_sim *sim, struct sim_device *dev)

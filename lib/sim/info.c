@@ -47,10 +47,28 @@ static void put_type(struct vfio_region_info *info, const struct sim_region *reg
 	memcpy((char *)arg + sizeof(*info), &cap, sizeof(cap));
 }
 
+/* nvgrace-gpu tells how much of its BAR there is memory for, also where that is all of it. */
+static void put_sparse(const struct sim_device *dev, struct vfio_region_info *info, void *arg)
+{
+	const struct vfio_region_info_cap_sparse_mmap cap = {
+		.header = { .id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1 },
+		.nr_areas = 1,
+	};
+	const struct vfio_region_sparse_mmap_area area = { .size = dev->state_bytes };
+
+	info->cap_offset = sizeof(*info);
+	memcpy((char *)arg + sizeof(*info), &cap, sizeof(cap));
+	memcpy((char *)arg + sizeof(*info) + sizeof(cap), &area, sizeof(area));
+}
+
 int vfmi_sim_region_info(struct vfm_sim *sim, struct sim_device *dev, void *arg)
 {
 	const struct sim_profile *profile = vfmi_sim_profile(dev);
 	const size_t with_type = sizeof(struct vfio_region_info) + sizeof(struct vfio_region_info_cap_type);
+	const size_t with_sparse = sizeof(struct vfio_region_info) + sizeof(struct vfio_region_info_cap_sparse_mmap) +
+				   sizeof(struct vfio_region_sparse_mmap_area);
+	bool sparse;
+	size_t room;
 	const struct sim_region *region;
 	struct vfio_region_info info;
 
@@ -63,15 +81,19 @@ int vfmi_sim_region_info(struct vfm_sim *sim, struct sim_device *dev, void *arg)
 		return -EINVAL;
 	region = &profile->region[info.index];
 	info.offset = (uint64_t)info.index << REGION_SHIFT;
-	info.size = region->size == UINT64_MAX ? dev->state_bytes : region->size;
+	info.size = vfmi_sim_region_size(dev, info.index);
 	info.flags = region->flags;
 	if (profile == &vfmi_sim_mtty && info.index == 1 && dev->ports < 2)
 		info.size = 0;
-	if (region->type) {
+	sparse = region->size == UINT64_MAX && (region->flags & VFIO_REGION_INFO_FLAG_MMAP) && !region->type;
+	room = sparse ? with_sparse : with_type;
+	if (sparse || region->type) {
 		info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
-		if (info.argsz < with_type) {
-			info.argsz = (uint32_t)with_type;
+		if (info.argsz < room) {
+			info.argsz = (uint32_t)room;
 			info.cap_offset = 0;
+		} else if (sparse) {
+			put_sparse(dev, &info, arg);
 		} else {
 			put_type(&info, region, arg);
 		}

@@ -53,6 +53,23 @@ static int arm(struct vfm_sim *sim, struct sim_device *dev, uint32_t index, int 
 	return 0;
 }
 
+int vfmi_sim_signal_arm(struct vfm_sim *sim, struct sim_device *dev, uint32_t signal, int fd)
+{
+	return arm(sim, dev, signal, fd);
+}
+
+void vfmi_sim_signal_disarm(struct vfm_sim *sim, struct sim_device *dev, uint32_t signal)
+{
+	disarm(sim, dev, signal);
+}
+
+int vfmi_sim_signal_fd(struct vfm_sim *sim, const struct sim_device *dev, uint32_t signal)
+{
+	const struct sim_local_signal *local = local_of(sim, dev, signal);
+
+	return dev->irq.signals[signal].pid && local->serial == dev->irq.signals[signal].serial ? local->fd : -1;
+}
+
 /* All that waits, or nothing. */
 static void deliver(struct vfm_sim *sim, struct sim_device *dev, uint32_t index)
 {
@@ -149,6 +166,12 @@ static void intx_mask(struct vfm_sim *sim, struct sim_device *dev, bool masked)
 	intx_look(sim, dev);
 }
 
+void vfmi_sim_irq_unmask(struct vfm_sim *sim, struct sim_device *dev)
+{
+	if (dev->irq.type == VFIO_PCI_INTX_IRQ_INDEX && !dev->virq_disabled)
+		intx_mask(sim, dev, false);
+}
+
 void vfmi_sim_irq_masking(struct vfm_sim *sim, struct sim_device *dev, bool masked)
 {
 	dev->virq_disabled = masked;
@@ -171,6 +194,7 @@ static void vectors_off(struct vfm_sim *sim, struct sim_device *dev)
 
 	for (i = 0; i < SIM_MAX_VECTORS; i++)
 		disarm(sim, dev, i);
+	disarm(sim, dev, SIM_SIGNAL_UNMASK);
 	dev->irq.type = SIM_IRQ_NONE;
 	dev->irq.vectors = 0;
 	dev->irq.intx_masked = 0;
@@ -178,9 +202,12 @@ static void vectors_off(struct vfm_sim *sim, struct sim_device *dev)
 
 void vfmi_sim_irq_drop(struct vfm_sim *sim, struct sim_device *dev)
 {
+	uint32_t i;
+
 	vectors_off(sim, dev);
-	disarm(sim, dev, SIM_SIGNAL_ERR);
-	disarm(sim, dev, SIM_SIGNAL_REQ);
+	for (i = SIM_SIGNAL_ERR; i < SIM_SIGNALS; i++)
+		disarm(sim, dev, i);
+	memset(dev->ioevents, 0, sizeof(dev->ioevents));
 }
 
 /* GET_IRQ_INFO */
@@ -191,7 +218,7 @@ static uint32_t irq_count(const struct sim_device *dev, uint32_t index)
 
 	switch (index) {
 	case VFIO_PCI_INTX_IRQ_INDEX:
-		return profile->pin ? 1 : 0;
+		return profile->pin && dev->intx != SIM_INTX_ABSENT ? 1 : 0;
 	case VFIO_PCI_MSI_IRQ_INDEX:
 		return profile->msi_cap ? 1 : 0;
 	case VFIO_PCI_MSIX_IRQ_INDEX:
@@ -236,7 +263,7 @@ int vfmi_sim_irq_info(struct vfm_sim *sim, struct sim_device *dev, void *arg)
 	info->count = irq_count(dev, info->index);
 	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
 		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-	else if (info->index != VFIO_PCI_MSIX_IRQ_INDEX || !info->count)
+	else if (info->index != VFIO_PCI_MSIX_IRQ_INDEX || !info->count || dev->msix_static)
 		info->flags |= VFIO_IRQ_INFO_NORESIZE; /* MSI-X vectors can be added where there are any */
 	return 0;
 }
@@ -279,8 +306,16 @@ static int set_intx_mask(struct vfm_sim *sim, struct sim_device *dev, const stru
 {
 	if (dev->irq.type != VFIO_PCI_INTX_IRQ_INDEX || set->start || set->count != 1)
 		return -EINVAL;
-	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) /* vfio-pci could unmask by eventfd; that is not simulated */
-		return masked || vfmi_sim_quirk(dev, SIM_MDEV) ? -ENOTTY : -EOPNOTSUPP;
+	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		if (masked || vfmi_sim_quirk(dev, SIM_MDEV))
+			return -ENOTTY;
+		if (data_fd(set, 0) >= 0 && dev->irq.signals[SIM_SIGNAL_UNMASK].pid)
+			return -EBUSY;
+		if (data_fd(set, 0) >= 0)
+			return arm(sim, dev, SIM_SIGNAL_UNMASK, data_fd(set, 0));
+		disarm(sim, dev, SIM_SIGNAL_UNMASK);
+		return 0;
+	}
 	if (data_true(set, 0))
 		intx_mask(sim, dev, masked);
 	return 0;
@@ -299,6 +334,8 @@ static int set_single(struct vfm_sim *sim, struct sim_device *dev, const struct 
 	if (!(ours || dev->irq.type == SIM_IRQ_NONE) || set->start || set->count != 1)
 		return -EINVAL;
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		if (!ours && set->index == VFIO_PCI_INTX_IRQ_INDEX && dev->intx)
+			return -ENODEV;
 		fd = data_fd(set, 0);
 		if (vfmi_sim_quirk(dev, SIM_MDEV))
 			vectors_off(sim, dev);
@@ -355,14 +392,17 @@ static int set_messages(struct vfm_sim *sim, struct sim_device *dev, const struc
 	if (!ours && dev->irq.type != SIM_IRQ_NONE)
 		return -EINVAL;
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		if (ours && set->start + set->count > dev->irq.vectors)
+			return -EINVAL;
 		r = arm_block(sim, dev, set);
 		if (r && !ours)
 			vectors_off(sim, dev);
 		if (r || ours)
 			return r;
 		dev->irq.type = set->index;
-		dev->irq.vectors = set->index == VFIO_PCI_MSIX_IRQ_INDEX ? irq_count(dev, set->index)
-									 : set->start + set->count;
+		dev->irq.vectors = set->index == VFIO_PCI_MSIX_IRQ_INDEX && !dev->msix_static
+					   ? irq_count(dev, set->index)
+					   : set->start + set->count;
 		return 0;
 	}
 	if (!ours)

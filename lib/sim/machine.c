@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "profile.h"
+#include "spaces.h"
 
 uint32_t vfmi_sim_index(const struct vfm_sim *sim, const struct sim_device *dev)
 {
@@ -57,8 +57,12 @@ static void machine_repair(struct vfm_sim *sim)
 		*dev = machine->undo;
 		vfmi_sim_dirty_recount(sim, dev);
 		vfmi_sim_commit(sim);
-		vfmi_sim_iommu_repair(sim);
+		vfmi_sim_hwpt_repair(sim);
 	}
+	if (machine->busy & SIM_BUSY_MAPS)
+		vfmi_sim_maps_repair(sim);
+	if (machine->busy & SIM_BUSY_GROUPS)
+		vfmi_sim_groups_settle(sim);
 	for (i = 0; i < machine->devices; i++)
 		if (machine->device[i].wiping)
 			vfmi_sim_contents_wipe(sim, &machine->device[i]);
@@ -76,6 +80,7 @@ static void machine_catch_up(struct vfm_sim *sim)
 		if (dev->bound && vfmi_sim_profile(dev)->run)
 			vfmi_sim_profile(dev)->run(sim, dev);
 	}
+	vfmi_sim_events_take(sim);
 	vfmi_sim_irq_deliver(sim);
 }
 
@@ -103,9 +108,14 @@ void vfmi_sim_commit(struct vfm_sim *sim)
 
 void vfmi_sim_leave(struct vfm_sim *sim)
 {
+	const uint64_t owed_ns = sim->owed_ns;
+
+	sim->owed_ns = 0;
 	vfmi_sim_commit(sim);
 	machine_lock(sim, F_UNLCK);
 	pthread_mutex_unlock(&sim->lock);
+	if (owed_ns)
+		vfmi_sim_clock_sleep(sim->clock, owed_ns);
 }
 
 void vfmi_sim_change(struct vfm_sim *sim, struct sim_device *dev)
@@ -157,6 +167,13 @@ void vfmi_sim_spend(struct vfm_sim *sim, uint64_t ns)
 	__atomic_store_n(&sim->machine->now_ns, now, __ATOMIC_RELAXED);
 }
 
+/* What the kernel waits for with no lock of its own that others need. */
+void vfmi_sim_owe(struct vfm_sim *sim, uint64_t ns)
+{
+	if (vfmi_add_overflows(sim->owed_ns, ns, &sim->owed_ns))
+		sim->owed_ns = UINT64_MAX;
+}
+
 /* opening */
 
 static int machine_check(int fd, struct sim_machine *head, const struct sim_complaint *complaint)
@@ -193,7 +210,8 @@ static int machine_map(struct vfm_sim *sim, const struct sim_complaint *complain
 	if (ptr == MAP_FAILED)
 		return -errno;
 	sim->machine = ptr;
-	if (sim->machine->devices > SIM_MAX_DEVICES)
+	if (sim->machine->devices > SIM_MAX_DEVICES || !sim->machine->page_size ||
+	    sim->machine->page_size & (sim->machine->page_size - 1))
 		return vfmi_sim_complain(complaint, "the file of the simulated machine is damaged");
 	return 0;
 }
@@ -266,6 +284,8 @@ static int sim_new(struct vfm_sim **ret)
 	pthread_mutex_init(&sim->lock, NULL);
 	pthread_mutex_init(&sim->books, NULL);
 	r = vfm_context_new(&sim->host_context);
+	if (!r)
+		r = vfmi_sim_clock_new(sim, &sim->clock);
 	if (r) {
 		vfm_sim_close(sim);
 		return r;
@@ -307,6 +327,7 @@ int vfm_sim_open(const char *path, const char *spec, struct vfm_sim **ret_sim, c
 		r = sim_signals_new(sim);
 	if (r)
 		goto err_close;
+	sim->sys.page_size = sim->machine->page_size;
 	*ret_sim = sim;
 	return 0;
 
@@ -333,6 +354,7 @@ void vfm_sim_close(struct vfm_sim *sim)
 		close(sim->fd);
 	vfmi_sim_books_free(sim);
 	vfm_context_free(sim->host_context);
+	vfmi_sim_clock_free(sim->clock);
 	pthread_mutex_destroy(&sim->lock);
 	pthread_mutex_destroy(&sim->books);
 	free(sim);
@@ -355,5 +377,6 @@ void vfm_sim_advance_ns(struct vfm_sim *sim, uint64_t ns)
 		return;
 	vfmi_sim_spend(sim, ns);
 	machine_catch_up(sim);
+	sim->owed_ns = 0; /* of what happened meanwhile */
 	vfmi_sim_leave(sim);
 }

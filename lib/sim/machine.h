@@ -18,6 +18,8 @@
 
 struct vfm_sim;
 struct sim_profile;
+struct sim_clock;
+struct vfio_device_feature;
 
 /* The system call being made, for the fault plan and for messages. */
 struct sim_call {
@@ -47,11 +49,15 @@ struct vfm_sim {
 	struct vfm_context *host_context;
 	struct vfmi_sys *host;
 	int fd;
-	pid_t pid; /* whose lock fd carries: a forked child opens its own */
+	pid_t pid;	 /* whose lock fd carries: a forked child opens its own */
+	pid_t start_pid; /* whose start_time is */
+	uint64_t start_time;
 	struct sim_machine *machine;
 	size_t mapped;
 
+	struct sim_clock *clock;
 	pthread_mutex_t lock;		  /* threads of this process; taken before the machine's */
+	uint64_t owed_ns;		  /* time that passes for who holds it, once it is let go */
 	struct sim_local_signal *signals; /* [devices][SIM_SIGNALS] */
 
 	pthread_mutex_t books; /* what follows; innermost */
@@ -82,6 +88,7 @@ void vfmi_sim_commit(struct vfm_sim *sim);
 VFM_PRINTF(2, 3) void vfmi_sim_strict(struct vfm_sim *sim, const char *fmt, ...);
 struct sim_device *vfmi_sim_find(struct vfm_sim *sim, const char *name); /* by address, UUID or vfioN */
 void vfmi_sim_spend(struct vfm_sim *sim, uint64_t ns);			 /* modelled time */
+void vfmi_sim_owe(struct vfm_sim *sim, uint64_t ns);			 /* the same, passing in _leave() */
 uint32_t vfmi_sim_index(const struct vfm_sim *sim, const struct sim_device *dev);
 
 /* create.c: a new machine from its description; positive errno text goes to @message */
@@ -92,6 +99,11 @@ struct sim_complaint {
 VFM_PRINTF(2, 3) int vfmi_sim_complain(const struct sim_complaint *to, const char *fmt, ...); /* -EINVAL */
 int vfmi_sim_describe(struct sim_machine *machine, const char *spec, const struct sim_complaint *complaint);
 int vfmi_sim_make(int fd, const char *spec, const struct sim_complaint *complaint);
+
+/* clock.c: threads that share virtual time. _sleep() wants the machine not locked. */
+int vfmi_sim_clock_new(struct vfm_sim *sim, struct sim_clock **ret_clock);
+void vfmi_sim_clock_free(struct sim_clock *clock);
+void vfmi_sim_clock_sleep(struct sim_clock *clock, uint64_t ns);
 
 /* object.c: open files. All but _of() want the lock. */
 int vfmi_sim_object_open(struct vfm_sim *sim, const struct sim_object *what, int flags); /* descriptor */
@@ -104,6 +116,7 @@ void vfmi_sim_reap(struct vfm_sim *sim);
 int vfmi_sim_books_opened(struct vfm_sim *sim, int fd); /* fd back */
 void vfmi_sim_books_closed(struct vfm_sim *sim, int fd);
 void vfmi_sim_books_mapped(struct vfm_sim *sim, void *ptr, size_t length);
+bool vfmi_sim_books_is_region(struct vfm_sim *sim, uint64_t vaddr, uint64_t length);
 bool vfmi_sim_books_unmapped(struct vfm_sim *sim, void *ptr, size_t length);
 void vfmi_sim_books_free(struct vfm_sim *sim);
 /* Counts the call and says what is to become of it. */
@@ -121,17 +134,23 @@ int vfmi_sim_tree_list(struct vfm_sim *sim, const char *path, vfmi_listdir_fn *f
 bool vfmi_sim_tree_owns(const char *path);
 void vfmi_sim_cdev_stat(const struct sim_device *dev, struct stat *st);
 void vfmi_sim_iommu_stat(struct stat *st);
+void vfmi_sim_container_stat(struct stat *st);
+void vfmi_sim_group_stat(uint32_t group, struct stat *st);
 
 /* ioctl.c */
 int vfmi_sim_ioctl(struct vfm_sim *sim, uint32_t id, unsigned long request, void *arg, struct sim_call *call);
-void vfmi_sim_ioctl_name(struct sim_call *call, unsigned long request, const void *arg);
+void vfmi_sim_ioctl_name(struct sim_call *call, uint32_t kind, unsigned long request, const void *arg);
 
 /* device.c: the device file */
+int vfmi_sim_first_open(struct vfm_sim *sim, struct sim_device *dev, uint32_t by, uint32_t ctx);
+bool vfmi_sim_is_open(const struct vfm_sim *sim, const struct sim_device *dev, uint32_t id); /* through this file */
 int vfmi_sim_bind(struct vfm_sim *sim, uint32_t id, void *arg);
 int vfmi_sim_device_ioctl(struct vfm_sim *sim, struct sim_device *dev, unsigned long request, void *arg,
 			  struct sim_call *call);
 void vfmi_sim_unbind(struct vfm_sim *sim, struct sim_device *dev); /* last close */
 void vfmi_sim_reset(struct vfm_sim *sim, struct sim_device *dev);
+uint64_t vfmi_sim_region_size(const struct sim_device *dev, uint32_t index);
+bool vfmi_sim_is_ready(const struct vfm_sim *sim, const struct sim_device *dev);
 ssize_t vfmi_sim_region_rw(struct vfm_sim *sim, struct sim_device *dev, void *buf, size_t length, uint64_t offset,
 			   bool write);
 int vfmi_sim_region_map(struct vfm_sim *sim, struct sim_device *dev, int fd, void *hint, size_t length, int prot,
@@ -150,7 +169,26 @@ void vfmi_sim_irq_pin(struct vfm_sim *sim, struct sim_device *dev, bool asserted
 void vfmi_sim_irq_simple(struct vfm_sim *sim, struct sim_device *dev);
 void vfmi_sim_irq_signal(struct vfm_sim *sim, struct sim_device *dev, uint32_t signal);
 void vfmi_sim_irq_masking(struct vfm_sim *sim, struct sim_device *dev, bool masked); /* by the command register */
+void vfmi_sim_irq_unmask(struct vfm_sim *sim, struct sim_device *dev);		     /* INTx */
+int vfmi_sim_signal_arm(struct vfm_sim *sim, struct sim_device *dev, uint32_t signal, int fd);
+void vfmi_sim_signal_disarm(struct vfm_sim *sim, struct sim_device *dev, uint32_t signal);
+int vfmi_sim_signal_fd(struct vfm_sim *sim, const struct sim_device *dev, uint32_t signal); /* here; -1 elsewhere */
 void vfmi_sim_irq_deliver(struct vfm_sim *sim); /* what waits for this process; drops stale duplicates */
+
+/* events.c: eventfds that a device listens to */
+int vfmi_sim_ioeventfd(struct vfm_sim *sim, struct sim_device *dev, const void *arg);
+void vfmi_sim_events_take(struct vfm_sim *sim);
+
+/* power.c */
+int vfmi_sim_power(struct vfm_sim *sim, struct sim_device *dev, const struct vfio_device_feature *feature);
+void vfmi_sim_wake(struct vfm_sim *sim, struct sim_device *dev); /* an access */
+
+/* hot-reset.c */
+int vfmi_sim_hot_reset_info(struct vfm_sim *sim, struct sim_device *dev, void *arg);
+int vfmi_sim_hot_reset(struct vfm_sim *sim, struct sim_device *dev, const void *arg);
+
+/* token.c */
+int vfmi_sim_set_token(struct sim_device *dev, const struct vfio_device_feature *feature);
 
 /* config.c: configuration space behind vfio-pci */
 void vfmi_sim_config_open(struct sim_device *dev);
@@ -162,6 +200,8 @@ uint32_t vfmi_sim_config_cap(const struct sim_device *dev, uint8_t id); /* 0: no
 
 /* feature.c: DEVICE_FEATURE, the migration states */
 int vfmi_sim_feature(struct vfm_sim *sim, struct sim_device *dev, void *arg, struct sim_call *call);
+/* 1: go on; 0: it was a probe. @min: bytes the operation needs */
+int vfmi_sim_feature_op(const struct vfio_device_feature *feature, uint32_t ops, size_t min);
 bool vfmi_sim_runs(const struct sim_device *dev);
 bool vfmi_sim_frozen(const struct sim_device *dev);
 int vfmi_sim_next_state(uint32_t flags, uint32_t from, uint32_t to);
@@ -195,18 +235,16 @@ bool vfmi_sim_dirty_last(struct vfm_sim *sim, const struct sim_device *dev); /* 
 uint32_t vfmi_sim_blocks(const struct sim_device *dev);
 uint64_t vfmi_sim_block_bytes(const struct sim_device *dev, uint32_t block);
 
-/* iommu.c */
+/* iommu.c; more of address spaces, groups and containers in spaces.h */
 int vfmi_sim_iommu_ioctl(struct vfm_sim *sim, uint32_t ctx, unsigned long request, void *arg, struct sim_call *call);
-int vfmi_sim_attach(struct vfm_sim *sim, struct sim_device *dev, uint32_t *pt_id);
-void vfmi_sim_detach(struct vfm_sim *sim, struct sim_device *dev);
 uint32_t vfmi_sim_new_id(struct vfm_sim *sim, uint32_t ctx); /* lowest free object id of an iommufd */
 void vfmi_sim_iommu_close(struct vfm_sim *sim, uint32_t ctx);
-void vfmi_sim_iommu_repair(struct vfm_sim *sim); /* after an attachment was taken back */
-/* DMA of a device; false is a fault, which is counted */
+/* space.c: DMA of a device; false is a fault, which is counted */
 bool vfmi_sim_dma(struct vfm_sim *sim, struct sim_device *dev, uint64_t iova, void *buf, size_t length, bool to_memory);
 
 /* process.c: other processes of the machine */
 uint64_t vfmi_sim_start_time(pid_t pid); /* 0 when there is none */
+uint64_t vfmi_sim_own_start(struct vfm_sim *sim);
 bool vfmi_sim_alive(uint32_t pid, uint64_t start_time);
 bool vfmi_sim_memory(uint32_t pid, uint64_t vaddr, void *buf, size_t length, bool write);
 uint64_t vfmi_sim_eventfd_id(uint32_t pid, int fd);

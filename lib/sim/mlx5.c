@@ -7,42 +7,30 @@
  *
  * One simplification: contents are written as they arrive, so a record cut short has changed them up to the cut.
  */
-#include "profile.h"
+#include "record.h"
 #include "uapi/vfio.h"
 #include "wire.h"
 
-#define RECORD_BYTES 16u
 #define IMAGE_HEAD 16u
 #define REGS_BYTES 64u
-#define FLAG_OPTIONAL 1u
-#define TAG_IMAGE 0u
 #define TAG_STOP_COPY_SIZE 1u
-#define MAX_LOAD ((1ull << 32) - 1)
-#define FIRST_BYTES (RECORD_BYTES + 8u) /* of the optional record a session begins with */
+#define FIRST_BYTES (SIM_RECORD_BYTES + 8u) /* of the optional record a session begins with */
 
 /* saving: the first image is all of the contents */
 enum { SAVE_FIRST, SAVE_BETWEEN, SAVE_LAST, SAVE_DONE };
 #define WHOLE 1u /* begun in STOP: one image is all there is */
 /* loading */
-enum { LOAD_RECORD, LOAD_OTHER, LOAD_HEAD, LOAD_CONTENTS, LOAD_REGS };
-#define IN_RECORD 0u
-#define IN_HEAD 16u
+enum { LOAD_HEAD = SIM_RECORD_STAGES, LOAD_CONTENTS, LOAD_REGS };
+#define IN_HEAD SIM_RECORD_BYTES
 #define IN_REGS 64u
-
-static void put_record(uint8_t *out, uint64_t size, uint32_t flags, uint32_t tag)
-{
-	vfmi_put_le64(out, size);
-	vfmi_put_le32(out + 8, flags);
-	vfmi_put_le32(out + 12, tag);
-}
 
 static void queue_image(struct sim_device *dev, uint64_t offset, uint64_t length)
 {
-	uint8_t head[RECORD_BYTES + IMAGE_HEAD];
+	uint8_t head[SIM_RECORD_BYTES + IMAGE_HEAD];
 
-	put_record(head, IMAGE_HEAD + length + REGS_BYTES, 0, TAG_IMAGE);
-	vfmi_put_le64(head + RECORD_BYTES, offset);
-	vfmi_put_le64(head + RECORD_BYTES + 8, length);
+	vfmi_sim_record_put(head, IMAGE_HEAD + length + REGS_BYTES, 0, SIM_RECORD_STATE);
+	vfmi_put_le64(head + SIM_RECORD_BYTES, offset);
+	vfmi_put_le64(head + SIM_RECORD_BYTES + 8, length);
 	vfmi_sim_queue_bytes(&dev->session, head, sizeof(head));
 	if (length)
 		vfmi_sim_queue_contents(&dev->session, offset, length);
@@ -56,8 +44,8 @@ static void mlx5_save_begin(struct vfm_sim *sim, struct sim_device *dev)
 	uint8_t first[FIRST_BYTES];
 
 	(void)sim;
-	put_record(first, 8, FLAG_OPTIONAL, TAG_STOP_COPY_SIZE);
-	vfmi_put_le64(first + RECORD_BYTES, dev->state_bytes + IMAGE_HEAD + REGS_BYTES);
+	vfmi_sim_record_put(first, 8, SIM_RECORD_OPTIONAL, TAG_STOP_COPY_SIZE);
+	vfmi_put_le64(first + SIM_RECORD_BYTES, dev->state_bytes + IMAGE_HEAD + REGS_BYTES);
 	vfmi_sim_queue_bytes(session, first, sizeof(first));
 	session->stage = SAVE_FIRST;
 	/* From here on changes are noticed. */
@@ -112,7 +100,7 @@ static bool mlx5_save_more(struct vfm_sim *sim, struct sim_device *dev)
 
 static uint64_t image_bytes(uint64_t contents)
 {
-	return RECORD_BYTES + IMAGE_HEAD + contents + REGS_BYTES;
+	return SIM_RECORD_BYTES + IMAGE_HEAD + contents + REGS_BYTES;
 }
 
 /* What the kernel's driver leaves as the caller passed it is left so here. */
@@ -142,36 +130,21 @@ static uint64_t mlx5_data_size(struct vfm_sim *sim, struct sim_device *dev)
 
 /* loading */
 
-static void want_record(struct sim_session *session)
-{
-	vfmi_sim_want(session, LOAD_RECORD, IN_RECORD, RECORD_BYTES);
-}
-
 static void mlx5_load_begin(struct vfm_sim *sim, struct sim_device *dev)
 {
 	(void)sim;
-	want_record(&dev->session);
+	vfmi_sim_record_want(&dev->session);
 }
 
 static int load_record(struct sim_session *session)
 {
-	uint64_t size = vfmi_get_le64(session->in);
-	uint32_t flags = vfmi_get_le32(session->in + 8), tag = vfmi_get_le32(session->in + 12);
+	int r = vfmi_sim_record_begin(session, TAG_STOP_COPY_SIZE);
 
-	if (size > MAX_LOAD)
-		return -ENOMEM;
-	if (tag == TAG_IMAGE) {
-		if (size < IMAGE_HEAD + REGS_BYTES)
-			return -EINVAL; /* the firmware knows its own */
-		vfmi_sim_want(session, LOAD_HEAD, IN_HEAD, IMAGE_HEAD);
-		return 0;
-	}
-	if (tag != TAG_STOP_COPY_SIZE && !(flags & FLAG_OPTIONAL))
-		return -EOPNOTSUPP;
-	vfmi_sim_want(session, LOAD_OTHER, 0, size);
-	session->skip = 1;
-	if (!size)
-		want_record(session);
+	if (r != SIM_RECORD_IS_STATE)
+		return r;
+	if (vfmi_get_le64(session->in) < IMAGE_HEAD + REGS_BYTES)
+		return -EINVAL; /* the firmware knows its own */
+	vfmi_sim_want(session, LOAD_HEAD, IN_HEAD, IMAGE_HEAD);
 	return 0;
 }
 
@@ -181,7 +154,7 @@ static int load_head(struct vfm_sim *sim, struct sim_device *dev)
 	uint64_t offset = vfmi_get_le64(session->in + IN_HEAD), length = vfmi_get_le64(session->in + IN_HEAD + 8);
 
 	if (offset > dev->state_bytes || length > dev->state_bytes - offset ||
-	    vfmi_get_le64(session->in + IN_RECORD) != IMAGE_HEAD + length + REGS_BYTES)
+	    vfmi_get_le64(session->in) != IMAGE_HEAD + length + REGS_BYTES)
 		return -EINVAL;
 	if (!length) {
 		vfmi_sim_want(session, LOAD_REGS, IN_REGS, REGS_BYTES);
@@ -200,7 +173,7 @@ static int mlx5_load_part(struct vfm_sim *sim, struct sim_device *dev)
 	struct sim_session *session = &dev->session;
 
 	switch (session->stage) {
-	case LOAD_RECORD:
+	case SIM_RECORD_HEAD:
 		return load_record(session);
 	case LOAD_HEAD:
 		return load_head(sim, dev);
@@ -213,7 +186,7 @@ static int mlx5_load_part(struct vfm_sim *sim, struct sim_device *dev)
 	default:
 		break;
 	}
-	want_record(session);
+	vfmi_sim_record_want(session);
 	return 0;
 }
 

@@ -344,7 +344,7 @@ static void mtty_load_begin(struct vfm_sim *sim, struct sim_device *dev)
 }
 
 /* The bytes stay whatever is found to be wrong with them. */
-static int mtty_write(struct vfm_sim *sim, struct sim_device *dev, const uint8_t *buf, size_t length)
+static ssize_t mtty_write(struct vfm_sim *sim, struct sim_device *dev, const uint8_t *buf, size_t length)
 {
 	struct sim_session *session = &dev->session;
 	uint64_t before = session->bytes;
@@ -357,9 +357,9 @@ static int mtty_write(struct vfm_sim *sim, struct sim_device *dev, const uint8_t
 		memcpy(session->in + before, buf, length);
 	session->bytes += length;
 	if (before >= HEADER_BYTES || session->bytes < HEADER_BYTES)
-		return 0;
+		return (ssize_t)length;
 	mtty_header(dev, header);
-	return memcmp(header, session->in, sizeof(header)) ? -EFAULT : 0;
+	return memcmp(header, session->in, sizeof(header)) ? -EFAULT : (ssize_t)length;
 }
 
 static int mtty_load_finish(struct vfm_sim *sim, struct sim_device *dev)

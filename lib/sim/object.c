@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "profile.h"
+#include "spaces.h"
 
 int vfmi_sim_reopen(struct vfm_sim *sim, int flags)
 {
@@ -104,32 +104,58 @@ static bool ctx_in_use(const struct sim_machine *machine, uint32_t ctx)
 	return false;
 }
 
+/* What has no descriptor any more may be kept by what still uses it. */
+static bool in_use(const struct vfm_sim *sim, uint32_t id)
+{
+	switch (sim->machine->objects[id].kind) {
+	case SIM_OBJECT_IOMMUFD:
+		return ctx_in_use(sim->machine, id) || vfmi_sim_group_linked(sim, id);
+	case SIM_OBJECT_CONTAINER:
+		return vfmi_sim_group_linked(sim, id);
+	case SIM_OBJECT_GROUP:
+		return vfmi_sim_group_used(sim, id);
+	default:
+		return false;
+	}
+}
+
+static void device_gone(struct vfm_sim *sim, struct sim_device *dev)
+{
+	vfmi_sim_change(sim, dev);
+	vfmi_sim_unbind(sim, dev);
+	/* Not to be taken back once the object is gone: nobody would come to close it again. */
+	vfmi_sim_commit(sim);
+}
+
 static void object_gone(struct vfm_sim *sim, uint32_t id)
 {
 	struct sim_machine *machine = sim->machine;
 	struct sim_object *object = &machine->objects[id];
 	struct sim_device *dev = &machine->device[object->device];
 
-	if (object->kind == SIM_OBJECT_CDEV && dev->bound == id + 1) {
-		vfmi_sim_change(sim, dev);
-		vfmi_sim_unbind(sim, dev);
-		/* Not to be taken back once the object is gone: nobody would come to close it again. */
-		vfmi_sim_commit(sim);
-	}
-	if (object->kind == SIM_OBJECT_IOMMUFD) {
-		/* Bound devices keep an iommufd alive after its last close. */
-		object->closed = 1;
-		if (ctx_in_use(machine, id))
-			return;
+	if (object->kind == SIM_OBJECT_CDEV && dev->bound == id + 1)
+		device_gone(sim, dev);
+	if (object->kind == SIM_OBJECT_DEVICE && dev->bound && vfmi_sim_device_closed(sim, dev, id))
+		device_gone(sim, dev);
+	object->closed = 1;
+	if (object->kind == SIM_OBJECT_GROUP)
+		vfmi_sim_group_closed(sim, id);
+	if (in_use(sim, id))
+		return;
+	if (object->kind == SIM_OBJECT_IOMMUFD)
 		vfmi_sim_iommu_close(sim, id);
-	}
+	if (object->kind == SIM_OBJECT_CONTAINER)
+		vfmi_sim_container_close(sim, id);
+	if (object->kind == SIM_OBJECT_GROUP)
+		vfmi_sim_group_close(sim, id);
 	__atomic_store_n(&object->kind, SIM_OBJECT_NONE, __ATOMIC_RELEASE);
 }
 
-/* Device files first, since a device that goes may take its iommufd with it. */
+/* Device files first: a device that goes may take its group with it, and that its container or iommufd. */
 void vfmi_sim_reap(struct vfm_sim *sim)
 {
-	static const uint32_t order[] = { SIM_OBJECT_CDEV, SIM_OBJECT_DATA, SIM_OBJECT_IOMMUFD };
+	static const uint32_t order[] = { SIM_OBJECT_CDEV,  SIM_OBJECT_DEVICE,	  SIM_OBJECT_DATA,
+					  SIM_OBJECT_GROUP, SIM_OBJECT_CONTAINER, SIM_OBJECT_IOMMUFD };
 	struct sim_machine *machine = sim->machine;
 	size_t pass;
 	uint32_t id;
@@ -137,7 +163,7 @@ void vfmi_sim_reap(struct vfm_sim *sim)
 	for (pass = 0; pass < VFMI_ARRAY_SIZE(order); pass++)
 		for (id = 0; id < machine->objects_used && id < SIM_MAX_OBJECTS; id++)
 			if (machine->objects[id].kind == order[pass] &&
-			    (machine->objects[id].closed ? !ctx_in_use(machine, id) : !vfmi_sim_object_held(sim, id)))
+			    (machine->objects[id].closed ? !in_use(sim, id) : !vfmi_sim_object_held(sim, id)))
 				object_gone(sim, id);
 	while (machine->objects_used && machine->objects_used <= SIM_MAX_OBJECTS &&
 	       machine->objects[machine->objects_used - 1].kind == SIM_OBJECT_NONE)

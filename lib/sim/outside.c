@@ -12,8 +12,7 @@ void vfm_sim_usage(struct vfm_sim *sim, struct vfm_sim_usage *ret)
 	uint32_t i;
 
 	if (!vfmi_sim_enter(sim)) {
-		for (i = 0; i < machine->maps_used; i++)
-			usage.maps += !!machine->maps[i].length;
+		usage.maps = machine->maps_live;
 		for (i = 0; i < machine->devices; i++) {
 			usage.devices_open += !!machine->device[i].bound;
 			usage.data_sessions += !!machine->device[i].session.kind;
@@ -113,6 +112,16 @@ static int poke(struct vfm_sim *sim, struct sim_device *dev, const char *action)
 			return -EINVAL;
 		vfmi_sim_session_close(dev);
 		dev->state = VFIO_DEVICE_STATE_ERROR;
+		return 0;
+	}
+	if (!strcmp(action, "request")) {
+		vfmi_sim_irq_signal(sim, dev, SIM_SIGNAL_REQ);
+		return 0;
+	}
+	if (!strcmp(action, "error-interrupt")) {
+		if (!vfmi_sim_quirk(dev, SIM_PCIE))
+			return -EINVAL;
+		vfmi_sim_irq_signal(sim, dev, SIM_SIGNAL_ERR);
 		return 0;
 	}
 	if (!strcmp(action, "unplug")) {

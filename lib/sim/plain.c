@@ -16,7 +16,7 @@ uint64_t vfmi_sim_plain_read(struct vfm_sim *sim, struct sim_device *dev, uint32
 	uint8_t bytes[sizeof(uint64_t)] = { 0 };
 
 	if (is_contents(dev, bar)) {
-		if (vfmi_sim_contents_get(sim, dev, at, bytes, width))
+		if (at + width > dev->state_bytes || vfmi_sim_contents_get(sim, dev, at, bytes, width))
 			memset(bytes, 0xff, sizeof(bytes));
 	} else if (at + width <= vfmi_sim_profile(dev)->regs_bytes) {
 		memcpy(bytes, dev->u.plain.regs + at, width);
@@ -29,6 +29,8 @@ void vfmi_sim_plain_write(struct vfm_sim *sim, struct sim_device *dev, uint32_t 
 {
 	uint8_t bytes[sizeof(value)];
 
+	if (is_contents(dev, bar) && at + width > dev->state_bytes)
+		return;
 	vfmi_put_le64(bytes, value);
 	if (is_contents(dev, bar)) {
 		vfmi_sim_session_touch(sim, dev, at, width);
@@ -44,7 +46,21 @@ void vfmi_sim_plain_reset(struct sim_device *dev)
 	memset(dev->u.plain.regs, 0, sizeof(dev->u.plain.regs));
 }
 
-/* A GPU with coherent memory of its own that is mapped like any other; it cannot migrate. */
+/*
+ * A GPU with coherent memory of its own that is mapped like any other; it cannot migrate. BAR 4 has a BAR's size, and
+ * memory for state= of it. Two registers tell whether the link to the CPU and the memory are up after a reset.
+ */
+#define LINK_STATUS 0x1498u
+#define TRAINING_STATUS 0x200bcu
+#define STATUS_READY 0xffu
+
+static uint64_t nvgrace_read(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar, uint64_t at, uint32_t width)
+{
+	if (bar == 0 && (at == LINK_STATUS || at == TRAINING_STATUS))
+		return vfmi_sim_is_ready(sim, dev) ? STATUS_READY : 0;
+	return vfmi_sim_plain_read(sim, dev, bar, at, width);
+}
+
 const struct sim_profile vfmi_sim_nvgrace_gpu = {
 	.name = "nvgrace-gpu",
 	.driver = "nvgrace_gpu_vfio_pci",
@@ -68,7 +84,7 @@ const struct sim_profile vfmi_sim_nvgrace_gpu = {
 		[VFIO_PCI_CONFIG_REGION_INDEX] = { .size = 4096, .flags = READ_WRITE },
 	},
 	.reset = vfmi_sim_plain_reset,
-	.bar_read = vfmi_sim_plain_read,
+	.bar_read = nvgrace_read,
 	.bar_write = vfmi_sim_plain_write,
 };
 

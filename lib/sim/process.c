@@ -39,6 +39,15 @@ uint64_t vfmi_sim_start_time(pid_t pid)
 	return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
+uint64_t vfmi_sim_own_start(struct vfm_sim *sim)
+{
+	if (sim->start_pid != sim->pid) {
+		sim->start_time = vfmi_sim_start_time(sim->pid);
+		sim->start_pid = sim->pid;
+	}
+	return sim->start_time;
+}
+
 bool vfmi_sim_alive(uint32_t pid, uint64_t start_time)
 {
 	return pid && vfmi_sim_start_time((pid_t)pid) == start_time;
@@ -107,10 +116,13 @@ int vfmi_sim_eventfd_find(uint64_t eventfd_id)
 /* Whether every page of a range of this process can be read, or written: what pinning it would find out. */
 bool vfmi_sim_is_mapped(uint64_t vaddr, uint64_t length, bool writable)
 {
-	uint64_t at = vaddr, end = vaddr + length, first, last;
+	uint64_t at = vaddr, end, first, last;
 	char line[512], access[8];
-	FILE *file = fopen("/proc/self/maps", "re");
+	FILE *file;
 
+	if (vfmi_add_overflows(vaddr, length, &end))
+		return false;
+	file = fopen("/proc/self/maps", "re");
 	if (!file)
 		return true;
 	while (at < end && fgets(line, sizeof(line), file)) {

@@ -15,6 +15,7 @@ enum sim_quirk {
 	SIM_POLLS = 64,		    /* the data file has a poll of its own */
 	SIM_ERROR_KILLS = 256,	    /* after an error on loading the data file answers ENODEV */
 	SIM_HAS_CONTENTS = 128,	    /* state= means something */
+	SIM_ARC_POISONS = 512,	    /* an illegal change of state marks the device failed */
 };
 
 struct sim_region {
@@ -32,6 +33,7 @@ struct sim_profile {
 	uint32_t quirks;
 	uint32_t migration_flags; /* 0: does not migrate */
 	uint64_t state_bytes;	  /* default of state= */
+	uint64_t state_max;	  /* of state=, 0: as much as any */
 	uint32_t regions;	  /* GET_INFO */
 	uint32_t irqs;
 	uint16_t vendor;
@@ -66,7 +68,7 @@ struct sim_profile {
 	void (*precopy_info)(struct vfm_sim *sim, struct sim_device *dev, uint64_t *initial, uint64_t *dirty);
 	void (*load_begin)(struct vfm_sim *sim, struct sim_device *dev);
 	/* Drivers that copy each write whole into a small buffer: everything about a write, and the most they take. */
-	int (*blob_write)(struct vfm_sim *sim, struct sim_device *dev, const uint8_t *buf, size_t length);
+	ssize_t (*blob_write)(struct vfm_sim *sim, struct sim_device *dev, const uint8_t *buf, size_t length);
 	uint64_t (*blob_limit)(const struct sim_device *dev);
 	int (*load_part)(struct vfm_sim *sim, struct sim_device *dev);	 /* what was wanted is there; -errno sticks */
 	int (*load_finish)(struct vfm_sim *sim, struct sim_device *dev); /* RESUMING -> STOP: the verdict */
@@ -78,6 +80,10 @@ extern const struct sim_profile vfmi_sim_edu;
 extern const struct sim_profile vfmi_sim_mlx5;
 extern const struct sim_profile vfmi_sim_hisi_acc;
 extern const struct sim_profile vfmi_sim_nvgrace_gpu;
+extern const struct sim_profile vfmi_sim_pds;
+extern const struct sim_profile vfmi_sim_qat;
+extern const struct sim_profile vfmi_sim_virtio;
+extern const struct sim_profile vfmi_sim_xe;
 extern const struct sim_profile vfmi_sim_nvme; /* not bound to VFIO */
 
 /* profiles.c */

@@ -3,7 +3,8 @@
 #include "profile.h"
 
 static const struct sim_profile *const profiles[] = {
-	&vfmi_sim_mtty, &vfmi_sim_edu, &vfmi_sim_mlx5, &vfmi_sim_hisi_acc, &vfmi_sim_nvgrace_gpu, &vfmi_sim_nvme,
+	&vfmi_sim_mtty, &vfmi_sim_edu, &vfmi_sim_mlx5,	 &vfmi_sim_hisi_acc, &vfmi_sim_nvgrace_gpu,
+	&vfmi_sim_pds,	&vfmi_sim_qat, &vfmi_sim_virtio, &vfmi_sim_xe,	     &vfmi_sim_nvme,
 };
 
 const struct sim_profile *vfmi_sim_profile(const struct sim_device *dev)

@@ -117,7 +117,7 @@ static ssize_t region_rw(struct vfm_sim *sim, uint32_t id, void *buf, size_t len
 
 	if (n)
 		return n;
-	if (dev->bound != id + 1) {
+	if (!vfmi_sim_is_open(sim, dev, id)) {
 		vfmi_sim_strict(sim, "%s: access before it was bound", dev->name);
 		n = -EINVAL;
 	} else if (offset < 0) {
@@ -142,6 +142,7 @@ static ssize_t seam_pread(struct vfmi_sys *sys, int fd, void *buf, size_t asked,
 	case SIM_OBJECT_NONE:
 		return after_size(&call, sim->host->ops->pread(sim->host, fd, buf, length, offset));
 	case SIM_OBJECT_CDEV:
+	case SIM_OBJECT_DEVICE:
 		return after_size(&call, region_rw(sim, id, buf, length, offset, false));
 	default:
 		return -ESPIPE;
@@ -161,6 +162,7 @@ static ssize_t seam_pwrite(struct vfmi_sys *sys, int fd, const void *buf, size_t
 	case SIM_OBJECT_NONE:
 		return after_size(&call, sim->host->ops->pwrite(sim->host, fd, buf, length, offset));
 	case SIM_OBJECT_CDEV:
+	case SIM_OBJECT_DEVICE:
 		return after_size(&call, region_rw(sim, id, (void *)(uintptr_t)buf, length, offset, true));
 	default:
 		return -ESPIPE;
@@ -185,6 +187,10 @@ static int machine_fstat(struct vfm_sim *sim, int fd, struct stat *st)
 		vfmi_sim_cdev_stat(&sim->machine->device[sim->machine->objects[id].device], st);
 	} else if (kind == SIM_OBJECT_IOMMUFD) {
 		vfmi_sim_iommu_stat(st);
+	} else if (kind == SIM_OBJECT_CONTAINER) {
+		vfmi_sim_container_stat(st);
+	} else if (kind == SIM_OBJECT_GROUP) {
+		vfmi_sim_group_stat(sim->machine->objects[id].group, st);
 	} else {
 		memset(st, 0, sizeof(*st));
 		st->st_mode = 0600; /* an anonymous inode has no type */
@@ -462,8 +468,9 @@ static int seam_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void 
 {
 	struct sim_call call = CALL("ioctl", EIO);
 	struct vfm_sim *sim = vfmi_sim_of(sys);
+	uint32_t id;
 
-	vfmi_sim_ioctl_name(&call, request, arg);
+	vfmi_sim_ioctl_name(&call, kind_of(sim, fd, &id), request, arg);
 	vfmi_sim_fault(sim, &call);
 	if (call.mode == VFM_SIM_FAULT_BEFORE || (call.mode == VFM_SIM_FAULT_PARTIAL && !has_half(&call)))
 		return -call.error;
@@ -478,7 +485,7 @@ static int map_region(struct vfm_sim *sim, uint32_t id, void *hint, size_t lengt
 
 	if (r)
 		return r;
-	r = dev->bound != id + 1 || offset < 0
+	r = !vfmi_sim_is_open(sim, dev, id) || offset < 0
 		    ? -EINVAL
 		    : vfmi_sim_region_map(sim, dev, fd, hint, length, prot, flags, (uint64_t)offset, ret_ptr);
 	vfmi_sim_leave(sim);
@@ -512,7 +519,7 @@ static int seam_mmap(struct vfmi_sys *sys, void *hint, size_t length, int prot, 
 	kind = fd >= 0 ? kind_of(sim, fd, &id) : SIM_OBJECT_NONE;
 	if (kind == SIM_OBJECT_NONE)
 		r = sim->host->ops->mmap(sim->host, hint, length, prot, flags, fd, offset, ret_ptr);
-	else if (kind == SIM_OBJECT_CDEV)
+	else if (kind == SIM_OBJECT_CDEV || kind == SIM_OBJECT_DEVICE)
 		r = map_region(sim, id, hint, length, prot, flags, fd, offset, ret_ptr);
 	else
 		r = -ENODEV;
@@ -540,7 +547,7 @@ static void seam_sleep_ns(struct vfmi_sys *sys, uint64_t ns)
 {
 	const struct timespec nap = { 0, NAP_NS };
 
-	vfm_sim_advance_ns(vfmi_sim_of(sys), ns);
+	vfmi_sim_clock_sleep(vfmi_sim_of(sys)->clock, ns);
 	nanosleep(&nap, NULL);
 }
 
@@ -562,7 +569,8 @@ static int seam_uname(struct vfmi_sys *sys, struct utsname *name)
 		return -call.error;
 	r = sim->host->ops->uname(sim->host, name);
 	if (r >= 0)
-		snprintf(name->release, sizeof(name->release), "6.12.0-simulated");
+		snprintf(name->release, sizeof(name->release), "%u.%u.0-simulated", sim->machine->host.kernel >> 16,
+			 sim->machine->host.kernel >> 8 & 0xff);
 	return after(&call, r);
 }
 
@@ -571,6 +579,33 @@ static uid_t seam_geteuid(struct vfmi_sys *sys)
 	struct vfm_sim *sim = vfmi_sim_of(sys);
 
 	return sim->host->ops->geteuid(sim->host);
+}
+
+static int seam_getrlimit(struct vfmi_sys *sys, int resource, struct rlimit *limit)
+{
+	struct sim_call call = CALL("getrlimit", EPERM);
+	struct vfm_sim *sim = vfmi_sim_of(sys);
+
+	return fails(sim, &call) ? -call.error : after(&call, sim->host->ops->getrlimit(sim->host, resource, limit));
+}
+
+static int seam_pidfd_open(struct vfmi_sys *sys, pid_t pid)
+{
+	struct sim_call call = CALL("pidfd_open", ESRCH);
+	struct vfm_sim *sim = vfmi_sim_of(sys);
+
+	return fails(sim, &call) ? -call.error : after_open(sim, &call, sim->host->ops->pidfd_open(sim->host, pid));
+}
+
+/* The machine's descriptors are real ones, so those of another process on it come like any other. */
+static int seam_pidfd_getfd(struct vfmi_sys *sys, int pidfd, int fd)
+{
+	struct sim_call call = CALL("pidfd_getfd", EPERM);
+	struct vfm_sim *sim = vfmi_sim_of(sys);
+
+	if (fails(sim, &call))
+		return -call.error;
+	return after_open(sim, &call, sim->host->ops->pidfd_getfd(sim->host, pidfd, fd));
 }
 
 const struct vfmi_sys_ops vfmi_sim_ops = {
@@ -617,4 +652,7 @@ const struct vfmi_sys_ops vfmi_sim_ops = {
 	.getrandom = seam_getrandom,
 	.uname = seam_uname,
 	.geteuid = seam_geteuid,
+	.getrlimit = seam_getrlimit,
+	.pidfd_open = seam_pidfd_open,
+	.pidfd_getfd = seam_pidfd_getfd,
 };

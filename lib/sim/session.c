@@ -327,7 +327,6 @@ static ssize_t write_round(struct vfm_sim *sim, uint32_t id, const uint8_t *buf,
 	struct sim_device *dev = &sim->machine->device[object->device];
 	const struct sim_profile *profile = vfmi_sim_profile(dev);
 	size_t done;
-	int r;
 
 	if (object->saving) {
 		vfmi_sim_strict(sim, "%s: write to a data file that gives state out", dev->name);
@@ -338,10 +337,8 @@ static ssize_t write_round(struct vfm_sim *sim, uint32_t id, const uint8_t *buf,
 	if (dev->session.error && (profile->quirks & SIM_ERROR_KILLS))
 		return -ENODEV;
 	vfmi_sim_change(sim, dev);
-	if (profile->blob_write) {
-		r = profile->blob_write(sim, dev, buf, length);
-		return r ? r : (ssize_t)length;
-	}
+	if (profile->blob_write)
+		return profile->blob_write(sim, dev, buf, length);
 	done = take_wanted(sim, dev, buf, length, plan);
 	vfmi_sim_spend(sim, dev->read_ns_per_mib * done >> 20);
 	return (ssize_t)done;
@@ -419,7 +416,7 @@ int vfmi_sim_session_ioctl(struct vfm_sim *sim, const struct sim_object *object,
 	struct vfio_precopy_info *info = arg;
 	int r;
 
-	if (request != VFIO_MIG_GET_PRECOPY_INFO || !object->saving) {
+	if (request != VFIO_MIG_GET_PRECOPY_INFO || !object->saving || !vfmi_sim_profile(dev)->precopy_info) {
 		if (request != VFIO_DEVICE_GET_INFO)
 			vfmi_sim_strict(sim, "%s: ioctl %#lx on a data file", dev->name, request);
 		return -ENOTTY;

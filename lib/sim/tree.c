@@ -10,22 +10,32 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "profile.h"
+#include "spaces.h"
 #include "uapi/vfio.h"
 
 #define CDEV_MAJOR 511u
+#define GROUP_MAJOR 510u
 #define IOMMU_MINOR 124u
+#define CONTAINER_MINOR 196u
 #define MISC_MAJOR 10u
 #define PATH_ROOM 256u
 #define MAX_LINKS 40u
 
-enum sim_node_kind { NODE_DIRECTORY, NODE_TEXT, NODE_LINK, NODE_CDEV, NODE_IOMMU };
+enum sim_node_kind {
+	NODE_DIRECTORY,
+	NODE_TEXT,
+	NODE_LINK,
+	NODE_CDEV,
+	NODE_IOMMU,
+	NODE_CONTAINER,
+	NODE_GROUP,
+};
 
 struct sim_node {
 	char path[PATH_ROOM];
 	char text[PATH_ROOM]; /* contents, or where a link leads */
 	enum sim_node_kind kind;
-	uint32_t device;
+	uint32_t device; /* or group */
 };
 
 struct sim_tree {
@@ -111,6 +121,27 @@ static void add_mdev(struct sim_tree *tree, const struct sim_device *dev)
 	add_link(tree, dev->bus_path, "%s/devices/%s", type, dev->name);
 }
 
+/* What is told of an IOMMU group; of one with several devices more than once, all the same. */
+static void add_group(struct sim_tree *tree, const struct sim_device *dev, const char *dir)
+{
+	bool translated = !(dev->flags & SIM_DEVICE_NO_IOMMU) && !vfmi_sim_quirk(dev, SIM_MDEV);
+
+	add_text(tree, translated ? "DMA" : "unknown", "%s/type", dir);
+	add_text(tree, translated ? "0x00000000fee00000 0x00000000feefffff msi" : "", "%s/reserved_regions", dir);
+	/* all groups that VFIO makes, those of mediated devices too */
+	if (!translated)
+		add_text(tree, "vfio-noiommu", "%s/name", dir);
+}
+
+static void add_group_node(struct sim_tree *tree, const struct sim_device *dev)
+{
+	struct sim_node *node = add(tree, NODE_GROUP);
+
+	snprintf(node->path, sizeof(node->path), "/dev/vfio/%s%u", dev->flags & SIM_DEVICE_NO_IOMMU ? "noiommu-" : "",
+		 dev->group);
+	node->device = dev->group;
+}
+
 /* PCI devices and mdevs have the same links on their buses. */
 static void add_bus(struct sim_tree *tree, const struct sim_device *dev)
 {
@@ -125,22 +156,25 @@ static void add_bus(struct sim_tree *tree, const struct sim_device *dev)
 	snprintf(target, sizeof(target), "/sys/kernel/iommu_groups/%u", dev->group);
 	add_link(tree, target, "%s/iommu_group", dev->bus_path);
 	add_link(tree, dev->bus_path, "%s/devices/%s", target, dev->name);
-	add_text(tree, vfmi_sim_quirk(dev, SIM_MDEV) ? "" : "0x00000000fee00000 0x00000000feefffff msi",
-		 "%s/reserved_regions", target);
+	add_group(tree, dev, target);
 }
 
-static void add_vfio(struct sim_tree *tree, const struct sim_device *dev, uint32_t index)
+/* The directory is there even where the kernel gives no cdev; then it has no "dev". */
+static void add_vfio(struct sim_tree *tree, const struct sim_device *dev, uint32_t index, bool cdev)
 {
 	char dir[PATH_ROOM], number[32];
 	struct sim_node *node;
 
 	snprintf(dir, sizeof(dir), "%s/vfio-dev/vfio%u", dev->bus_path, dev->cdev);
 	snprintf(number, sizeof(number), "%u:%u", CDEV_MAJOR, dev->cdev);
-	add_text(tree, number, "%s/dev", dir);
+	if (cdev)
+		add_text(tree, number, "%s/dev", dir);
 	add_link(tree, dev->bus_path, "%s/device", dir);
 	add_link(tree, dir, "/sys/class/vfio-dev/vfio%u", dev->cdev);
 	if (dev->migration_flags)
 		add_text(tree, vfm_state_name(dev->state), "/sys/kernel/debug/vfio/%s/migration/state", dev->name);
+	if (!cdev)
+		return;
 	node = add(tree, NODE_CDEV);
 	snprintf(node->path, sizeof(node->path), "/dev/vfio/devices/vfio%u", dev->cdev);
 	node->device = index;
@@ -152,7 +186,7 @@ static void tree_free(struct sim_tree *tree)
 }
 
 /* Directories that are there even when nothing is in them. */
-static void add_always(struct sim_tree *tree)
+static void add_always(struct sim_tree *tree, const struct sim_host *host)
 {
 	static const char *const paths[] = { "/sys/kernel/debug/vfio", "/sys/bus/mdev/devices", "/sys/bus/pci/devices",
 					     "/sys/class/vfio-dev" };
@@ -160,11 +194,15 @@ static void add_always(struct sim_tree *tree)
 
 	for (i = 0; i < VFMI_ARRAY_SIZE(paths); i++)
 		snprintf(add(tree, NODE_DIRECTORY)->path, PATH_ROOM, "%s", paths[i]);
-	snprintf(add(tree, NODE_IOMMU)->path, PATH_ROOM, "/dev/iommu");
+	if (host->iommufd)
+		snprintf(add(tree, NODE_IOMMU)->path, PATH_ROOM, "/dev/iommu");
+	if (host->containers)
+		snprintf(add(tree, NODE_CONTAINER)->path, PATH_ROOM, "/dev/vfio/vfio");
 }
 
 static int tree_make(struct vfm_sim *sim, struct sim_tree *tree)
 {
+	const struct sim_host *host = &sim->machine->host;
 	uint32_t i;
 	int r;
 
@@ -172,7 +210,7 @@ static int tree_make(struct vfm_sim *sim, struct sim_tree *tree)
 	r = vfmi_sim_enter(sim);
 	if (r)
 		return r;
-	add_always(tree);
+	add_always(tree, host);
 	for (i = 0; i < sim->machine->devices; i++) {
 		const struct sim_device *dev = &sim->machine->device[i];
 
@@ -183,8 +221,11 @@ static int tree_make(struct vfm_sim *sim, struct sim_tree *tree)
 			add_mdev(tree, dev);
 		else
 			add_pci(tree, dev);
-		if (dev->flags & SIM_DEVICE_VFIO)
-			add_vfio(tree, dev, i);
+		if (!(dev->flags & SIM_DEVICE_VFIO))
+			continue;
+		add_vfio(tree, dev, i, host->cdev && !(dev->flags & SIM_DEVICE_NO_IOMMU));
+		if (host->containers)
+			add_group_node(tree, dev);
 	}
 	vfmi_sim_leave(sim);
 	if (!tree->failed)
@@ -330,8 +371,20 @@ static int open_object(struct vfm_sim *sim, uint32_t kind, uint32_t device, int 
 
 	if (r)
 		return r;
-	r = sim->machine->device[device].flags & SIM_DEVICE_UNPLUGGED ? -ENODEV
-								      : vfmi_sim_object_open(sim, &object, flags);
+	r = kind == SIM_OBJECT_CDEV && (sim->machine->device[device].flags & SIM_DEVICE_UNPLUGGED)
+		    ? -ENODEV
+		    : vfmi_sim_object_open(sim, &object, flags);
+	vfmi_sim_leave(sim);
+	return r;
+}
+
+static int open_group(struct vfm_sim *sim, uint32_t group, int flags)
+{
+	int r = vfmi_sim_enter(sim);
+
+	if (r)
+		return r;
+	r = vfmi_sim_group_open(sim, group, flags);
 	vfmi_sim_leave(sim);
 	return r;
 }
@@ -350,6 +403,10 @@ int vfmi_sim_tree_open(struct vfm_sim *sim, const char *path, int flags)
 		return open_object(sim, SIM_OBJECT_CDEV, node.device, flags);
 	case NODE_IOMMU:
 		return open_object(sim, SIM_OBJECT_IOMMUFD, 0, flags);
+	case NODE_CONTAINER:
+		return open_object(sim, SIM_OBJECT_CONTAINER, 0, flags);
+	case NODE_GROUP:
+		return open_group(sim, node.device, flags);
 	default:
 		return -EISDIR;
 	}
@@ -373,6 +430,24 @@ void vfmi_sim_iommu_stat(struct stat *st)
 	st->st_ino = 999;
 }
 
+void vfmi_sim_container_stat(struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFCHR | 0666;
+	st->st_nlink = 1;
+	st->st_rdev = makedev(MISC_MAJOR, CONTAINER_MINOR);
+	st->st_ino = 998;
+}
+
+void vfmi_sim_group_stat(uint32_t group, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFCHR | 0600;
+	st->st_nlink = 1;
+	st->st_rdev = makedev(GROUP_MAJOR, group);
+	st->st_ino = 2000 + group;
+}
+
 int vfmi_sim_tree_stat(struct vfm_sim *sim, const char *path, bool follow, struct stat *st)
 {
 	struct sim_node node;
@@ -389,9 +464,15 @@ int vfmi_sim_tree_stat(struct vfm_sim *sim, const char *path, bool follow, struc
 	case NODE_IOMMU:
 		vfmi_sim_iommu_stat(st);
 		break;
+	case NODE_CONTAINER:
+		vfmi_sim_container_stat(st);
+		break;
+	case NODE_GROUP:
+		vfmi_sim_group_stat(node.device, st);
+		break;
 	case NODE_TEXT:
 		st->st_mode = S_IFREG | 0444;
-		st->st_size = 4096;
+		st->st_size = sim->machine->page_size;
 		break;
 	case NODE_LINK:
 		st->st_mode = S_IFLNK | 0777;

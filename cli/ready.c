@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Telling that what somebody waits for has come about. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ready.h"
+
+#define LINE "ready\n"
+#define NOTE "READY=1"
+
+int ready_check(struct cli *cli, uint64_t fd)
+{
+	if (!fd)
+		return 0;
+	if (fcntl((int)fd, F_GETFD) < 0)
+		return cli_usage(cli, "--ready-fd: descriptor %d is not open", (int)fd);
+	if ((fcntl((int)fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return cli_usage(cli, "--ready-fd: descriptor %d cannot be written to", (int)fd);
+	/* a command must not keep the one who waits for readiness waiting */
+	fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+	return 0;
+}
+
+/* The protocol of sd_notify(3): one datagram. */
+static int notify(const char *where)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	const size_t length = strlen(where);
+	const socklen_t room = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+	int fd, r = 0;
+
+	if ((*where != '/' && *where != '@') || length >= sizeof(addr.sun_path))
+		return EINVAL;
+	memcpy(addr.sun_path, where, length);
+	if (*where == '@')
+		addr.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return errno;
+	if (sendto(fd, NOTE, strlen(NOTE), MSG_NOSIGNAL, (const struct sockaddr *)&addr, room) < 0)
+		r = errno;
+	close(fd);
+	return r;
+}
+
+/* The manager notices by its own means that it was not told, which is no reason to end anything. */
+static void tell_manager(struct cli *cli)
+{
+	const char *where = getenv("NOTIFY_SOCKET");
+	int r = where && *where ? notify(where) : 0;
+
+	if (r)
+		cli_warn(cli, "NOTIFY_SOCKET: '%s' was not told: %s", where, strerror(r));
+}
+
+int ready_tell(struct cli *cli, uint64_t fd, bool failed, int code)
+{
+	int r = 0;
+
+	if (!failed)
+		tell_manager(cli);
+	if (!fd)
+		return 0;
+	if (!failed && write((int)fd, LINE, strlen(LINE)) != (ssize_t)strlen(LINE))
+		r = cli_fail_text(cli, code, "--ready-fd: %s", strerror(errno));
+	close((int)fd);
+	return r;
+}

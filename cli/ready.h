@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Readiness, for whoever waits for it: --ready-fd N and the service manager. */
+#ifndef VFIOMIGCTL_READY_H
+#define VFIOMIGCTL_READY_H
+
+#include "cli.h"
+
+/* @fd: of --ready-fd, 0 for none. No command inherits it. Return: 0 or CLI_USAGE. */
+int ready_check(struct cli *cli, uint64_t fd);
+
+/*
+ * Once. Writes the line "ready" to @fd and READY=1 to the socket in NOTIFY_SOCKET, where there are any, unless @failed;
+ * @fd is closed in any case, so that who waits learns by the end of file. Return: 0, or @code, told.
+ */
+int ready_tell(struct cli *cli, uint64_t fd, bool failed, int code);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* What other files of the library may ask of an address space beyond the public API. The body: iommu-backend.h. */
+#ifndef VFIOMIG_IOMMU_INTERNAL_H
+#define VFIOMIG_IOMMU_INTERNAL_H
+
+#include "internal.h"
+
+/* A container, real or played by an iommufd: devices come to it by their groups. */
+static inline bool vfmi_backend_is_container(uint32_t backend)
+{
+	return backend != VFM_BACKEND_UNKNOWN && backend != VFM_BACKEND_IOMMUFD;
+}
+
+/* VFM_IOMMU_DIRTY_TRACKING was asked for: whatever devices write through it is to be seen. */
+bool vfmi_iommu_wants_tracking(const struct vfm_iommu *iommu);
+
+/*
+ * Attach a device that is bound to the iommufd: to a page table of the address space where those are wanted, else to
+ * the IOAS. @pt_id: 0 or what it is attached to already, out what it is attached to now. No report.
+ */
+int vfmi_iommu_attach(struct vfm_iommu *iommu, int device_fd, uint32_t devid, uint32_t *pt_id);
+int vfmi_iommu_detach(struct vfm_iommu *iommu, int device_fd, uint32_t *pt_id);
+/* Only the books are told: an adopted device came attached; a device's file is closed, which detached it. */
+void vfmi_iommu_attached(struct vfm_iommu *iommu, uint32_t pt_id);
+void vfmi_iommu_detached(struct vfm_iommu *iommu, uint32_t pt_id);
+
+/*
+ * A group has joined the container, the first one brings the IOMMU (VFIO_SET_IOMMU); when the last one leaves, the
+ * kernel takes the IOMMU away, and a real container loses all maps with it. @gone: it did leave; a group of which
+ * another process has a device open stays. No report.
+ */
+int vfmi_iommu_joined(struct vfm_iommu *iommu);
+void vfmi_iommu_left(struct vfm_iommu *iommu, bool gone);
+
+/* As vfm_iommu_map() for memory the library mapped itself: on success it is munmap()ed when the area goes. */
+int vfmi_iommu_map_memory(struct vfm_iommu *iommu, struct vfm_map *map, struct vfm_error *err);
+
+/* What is usable may have changed: a device came or went. */
+void vfmi_iommu_changed(struct vfm_iommu *iommu);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* Would mapping more be allowed? Asked of the limits before the work starts, told with what would help. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "iommu-backend.h"
+
+#define STEP "preflight"
+#define STATUS_PATH "/proc/self/status"
+#define CAP_IPC_LOCK 14
+#define CAP_IPC_LOCK_MASK (UINT64_C(1) << CAP_IPC_LOCK)
+
+/* The number behind "@key:" of /proc/self/status; false when it is not there. */
+static bool find_number(const char *status, const char *key, int base, uint64_t *ret)
+{
+	const size_t length = strlen(key);
+
+	for (const char *line = status; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, key, length) && line[length] == ':') {
+			char *end;
+
+			*ret = strtoull(line + length + 1, &end, base);
+			return end != line + length + 1;
+		}
+	}
+	return false;
+}
+
+/*
+ * What is charged already. Containers of type1, and an iommufd told to, charge the process (VmLck); an iommufd charges
+ * the user, all of whose processes count together, of which this one's pinned memory (VmPin) is what can be seen.
+ */
+static uint64_t memlock_used(const struct vfm_iommu *iommu, const char *status)
+{
+	const bool process = iommu->backend == VFM_BACKEND_TYPE1 || iommu->backend == VFM_BACKEND_TYPE1V2 ||
+			     iommu->flags & VFM_IOMMU_ACCOUNT_PROCESS;
+	uint64_t kib = 0;
+	uint64_t bytes;
+
+	if (!find_number(status, process ? "VmLck" : "VmPin", 10, &kib))
+		return 0;
+	return __builtin_mul_overflow(kib, UINT64_C(1024), &bytes) ? UINT64_MAX : bytes;
+}
+
+static int read_memlock(struct vfm_iommu *iommu, struct vfm_limits *limits)
+{
+	struct vfmi_sys *sys = iommu->sys;
+	char status[8192];
+	uint64_t capabilities = 0;
+	struct rlimit limit;
+	int r = sys->ops->getrlimit(sys, RLIMIT_MEMLOCK, &limit);
+
+	if (r < 0)
+		return r;
+	limits->memlock_limit = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur;
+	r = vfmi_sys_read_file(sys, STATUS_PATH, status, sizeof(status));
+	if (r < 0)
+		return r;
+	if (find_number(status, "CapEff", 16, &capabilities) && capabilities & CAP_IPC_LOCK_MASK)
+		limits->memlock_limit = UINT64_MAX;
+	limits->memlock_used = memlock_used(iommu, status);
+	return 0;
+}
+
+static int read_limits(struct vfm_iommu *iommu, struct vfm_limits *limits)
+{
+	uint64_t page_sizes;
+	int r;
+
+	pthread_mutex_lock(&iommu->lock);
+	r = iommu->ops->limits(iommu, &page_sizes, &limits->entries_left);
+	pthread_mutex_unlock(&iommu->lock);
+	return r < 0 ? r : read_memlock(iommu, limits);
+}
+
+static bool is_too_much(uint64_t used, uint64_t needed, uint64_t limit)
+{
+	uint64_t sum;
+
+	return limit != UINT64_MAX && (vfmi_add_overflows(used, needed, &sum) || sum > limit);
+}
+
+static int judge(struct vfm_iommu *iommu, const struct vfm_limits *limits, struct vfm_error *err)
+{
+	if (limits->entries_needed > limits->entries_left)
+		return VFMI_FAIL(iommu->ctx, err, ENOSPC, NULL, STEP,
+				 "%" PRIu64 " maps are needed and the container takes %" PRIu64
+				 " more; map fewer and larger areas, or load vfio_iommu_type1 with a higher "
+				 "dma_entry_limit",
+				 limits->entries_needed, limits->entries_left);
+	if (is_too_much(limits->memlock_used, limits->memlock_needed, limits->memlock_limit))
+		return VFMI_FAIL(iommu->ctx, err, ENOMEM, NULL, STEP,
+				 "%" PRIu64 " bytes are to be locked and %" PRIu64 " are, the limit is %" PRIu64
+				 "; raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK= of a systemd unit) or give the "
+				 "process CAP_IPC_LOCK",
+				 limits->memlock_needed, limits->memlock_used, limits->memlock_limit);
+	return 0;
+}
+
+int vfm_iommu_preflight(struct vfm_iommu *iommu, uint64_t bytes, uint64_t areas, struct vfm_limits *ret,
+			struct vfm_error *ret_error)
+{
+	VFM_OPTS(vfm_limits, limits);
+	int r;
+
+	limits.memlock_needed = bytes;
+	limits.entries_needed = areas;
+	r = read_limits(iommu, &limits);
+	if (r < 0)
+		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, STEP, "the limits cannot be read: %s",
+				 vfmi_errno_text(-r));
+	r = ret ? vfmi_sized_out(ret, &limits, sizeof(limits)) : 0;
+	if (r < 0)
+		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, STEP, "struct vfm_limits of a size not known here");
+	return judge(iommu, &limits, ret_error);
+}

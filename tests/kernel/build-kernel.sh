@@ -3,7 +3,8 @@
 #
 # Build the lab kernel once and keep it: tinyconfig plus kconfig.fragment, from the distribution's
 # kernel source package. An entry of the cache holds everything a run needs and no source tree.
-# Module sources of this project take no part in it.
+# Module sources of this project take no part in it. A lane is a kernel that the cases run on; all of
+# them are made of the same fragment and cached by the same rules, each lane by itself.
 set -eu
 
 export LC_ALL=C
@@ -11,7 +12,9 @@ export LC_ALL=C
 unset MAKEFLAGS MFLAGS MAKELEVEL ARCH CROSS_COMPILE KBUILD_OUTPUT KCFLAGS CC
 here=$(cd "$(dirname "$0")" && pwd)
 fragment=$here/kconfig.fragment
-source=${VFIOMIG_LAB_SOURCE:-/usr/src/linux-source-6.12.tar.xz}
+lane=stable
+fetched=
+source=${VFIOMIG_LAB_SOURCE:-}
 cache=${VFIOMIG_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfiomig-lab}
 jobs=$(nproc)
 keep=2
@@ -20,10 +23,13 @@ work=
 
 usage() {
 	cat <<-END
-	Usage: build-kernel.sh [--check | --print-dir] [--jobs N]
+	Usage: build-kernel.sh [--lane LANE] [--check | --print-dir] [--jobs N]
 
 	Builds the lab kernel unless an intact one is cached, and prints its directory.
 
+	  --lane LANE  stable (default): linux-source-6.12, as installed
+	               newest: the newest linux-source of Debian sid, fetched with newest-source.sh;
+	               exit status 77 if there is none to be had
 	  --check      build nothing; exit 0 if the cached kernel is there and intact, else 1
 	  --print-dir  build nothing, check nothing; print where the kernel is or would be
 	  --jobs N     compile with N jobs (default: number of CPUs)
@@ -32,7 +38,8 @@ usage() {
 	kernel's own), build/ (for external modules: make -C .../build M=...), headers/ (the
 	exported UAPI headers) and MANIFEST (sha256 of all of these).
 
-	VFIOMIG_LAB_SOURCE  kernel source tarball (default $source)
+	VFIOMIG_LAB_SOURCE  kernel source tarball, for whichever lane
+	VFIOMIG_LAB_SUITES  where newest-source.sh looks, a sources.list
 	VFIOMIG_LAB_CACHE   cache directory (default $cache)
 	END
 }
@@ -49,7 +56,9 @@ die() {
 # A package's version is cheap to ask; a tarball from elsewhere is known by its content.
 source_version() {
 	package=$(basename "$source" .tar.xz)
-	if [ "$source" = "/usr/src/$package.tar.xz" ] &&
+	if [ -n "$fetched" ]; then
+		cat "$fetched/version"
+	elif [ "$source" = "/usr/src/$package.tar.xz" ] &&
 		version=$(dpkg-query -W -f '${Version}' "$package" 2>/dev/null); then
 		echo "$package $version"
 	else
@@ -185,6 +194,10 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--check) mode=check ;;
 	--print-dir) mode=print ;;
+	--lane)
+		[ $# -gt 1 ] || die "--lane needs a name"
+		lane=$2
+		shift ;;
 	--jobs)
 		[ $# -gt 1 ] || die "--jobs needs a number"
 		jobs=$2
@@ -197,8 +210,30 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-[ -r "$source" ] ||
+case $lane in
+stable)
+	source=${source:-/usr/src/linux-source-6.12.tar.xz} ;;
+newest)
+	# Beside the entries of the other lane, not among them: each lane is trimmed by itself.
+	cache=$cache/newest
+	if [ -z "$source" ]; then
+		fetched=$cache/source
+		source=$fetched/source.tar.xz
+	fi ;;
+*)
+	die "no lane '$lane', try --help" ;;
+esac
+
+if [ "$mode" = build ]; then
+	mkdir -p "$cache"
+	exec 9>"$cache/lock"
+	flock 9
+	[ -z "$fetched" ] || "$here/newest-source.sh" "$fetched"
+fi
+if [ ! -r "$source" ]; then
+	[ -z "$fetched" ] || die "no kernel source was fetched yet, build-kernel.sh --lane newest does it"
 	die "no kernel source at $source: install linux-source-6.12 or set VFIOMIG_LAB_SOURCE"
+fi
 entry=$cache/$(cache_key)
 
 case $mode in
@@ -207,9 +242,6 @@ print)
 check)
 	intact "$entry" ;;
 build)
-	mkdir -p "$cache"
-	exec 9>"$cache/lock"
-	flock 9
 	if intact "$entry"; then
 		touch "$entry"
 	else

@@ -103,6 +103,35 @@ lab_pci() {
 	done
 }
 
+# lab_at PLACE: addresses of the devices at that place of the case's "devices" line, counted from 1.
+lab_at() {
+	lab_bus=$(printf '0000:%02x:' "$1")
+	for dev in "/sys/bus/pci/devices/$lab_bus"*; do
+		[ ! -e "$dev" ] || echo "${dev##*/}"
+	done
+}
+
+# lab_group ADDRESS: number of its IOMMU group.
+lab_group() {
+	basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"
+}
+
+# lab_vfs ADDRESS N: let the device, whatever driver it has, have N virtual functions without a driver
+# of their own choice; prints their addresses. 0 takes them away. While it has them the device is not
+# reset when vfio-pci opens it: QEMU's NVMe would lose them and not say so.
+lab_vfs() {
+	case $2 in
+	0) echo default ;;
+	*) echo ;;
+	esac >"/sys/bus/pci/devices/$1/reset_method"
+	echo 1 >/sys/module/vfio_pci/parameters/enable_sriov
+	echo 0 >"/sys/bus/pci/devices/$1/sriov_drivers_autoprobe"
+	echo "$2" >"/sys/bus/pci/devices/$1/sriov_numvfs" || return 1
+	for dev in "/sys/bus/pci/devices/$1"/virtfn*; do
+		[ ! -e "$dev" ] || basename "$(readlink "$dev")"
+	done
+}
+
 # lab_bind ADDRESS DRIVER: let the driver have the device, whoever had it before.
 lab_bind() {
 	dev=/sys/bus/pci/devices/$1
@@ -138,6 +167,22 @@ lab_edus() {
 # lab_edu_param NAME VALUE: a parameter of vfiomig_edu, see tests/kmod/vfiomig_edu.h.
 lab_edu_param() {
 	echo "$2" >"/sys/module/vfiomig_edu/parameters/$1"
+}
+
+# lab_softs [PARAMETER=VALUE...]: bring up the devices of vfiomig_soft; their nodes come in $soft0, $soft1, as its
+# manual tests/kmod/vfiomig_soft.h counts them.
+lab_softs() {
+	lab_module vfiomig_soft "$@"
+	n=0
+	while [ -e "/sys/bus/platform/devices/vfiomig_soft.$n" ]; do
+		eval "soft$n=\$(lab_cdev /sys/bus/platform/devices/vfiomig_soft.$n)"
+		n=$((n + 1))
+	done
+}
+
+# lab_soft_knob N NAME VALUE: a knob of that device.
+lab_soft_knob() {
+	echo "$3" >"/sys/bus/platform/devices/vfiomig_soft.$1/knobs/$2"
 }
 
 # lab_mtty UUID [PORTS]: make an mtty device with 1 or 2 ports; prints its node.

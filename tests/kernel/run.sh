@@ -14,6 +14,7 @@ selected=
 list=
 verbose=
 shell=
+lane=stable
 passed=0
 failed=0
 skipped=0
@@ -24,6 +25,7 @@ usage() {
 
 	Runs all cases under cases/, or those named (a name without .sh, or a path to a script).
 
+	  --lane LANE      which kernel: stable (default) or newest, see build-kernel.sh
 	  --build-dir DIR  meson build directory: where binaries that cases need are looked for
 	  --out DIR        keep consoles and the files that cases hand out there
 	  --case NAME      the same as naming it
@@ -32,7 +34,7 @@ usage() {
 	  --shell CASE     boot that case's machine with an interactive shell instead
 
 	A case that needs binaries of the project is skipped without --build-dir, and fails if they
-	are not found in it. Exit status 0: nothing failed and something ran.
+	are not found in it. Exit status 0: nothing failed and something ran; 77: the lane cannot be had.
 	END
 }
 
@@ -77,7 +79,13 @@ make_kmod() {
 	rm -rf "$modules"
 	mv "$tmp" "$modules"
 	# shellcheck disable=SC2012 # names are keys
-	ls -1td "$store"/????????????????/ | tail -n +4 | xargs -r rm -rf
+	ls -1td "$store"/????????????????/ | tail -n +7 | xargs -r rm -rf
+}
+
+# suits FILE: whether the case is for a kernel as old as this one.
+suits() {
+	oldest=$(directive "$1" kernel)
+	[ "$(printf '%s\n' "$oldest" "$release" | sort -V | head -n 1)" = "$oldest" ]
 }
 
 # find_file NAME: a program or file that a case needs.
@@ -101,6 +109,7 @@ boot() {
 		--memory "$(default "$(directive "$case_file" memory)" 1024)" \
 		--cpus "$(default "$(directive "$case_file" cpus)" 1)" \
 		--iommu "$(default "$(directive "$case_file" iommu)" intel)" \
+		--devices "$(default "$(directive "$case_file" devices)" 'edu*2 nvme')" \
 		--timeout "$(default "$(directive "$case_file" timeout)" 120)" \
 		--append "$(directive "$case_file" append)" \
 		"$kernel/vmlinux" "$work/initramfs" -- $(directive "$case_file" qemu)
@@ -299,6 +308,7 @@ interactive() {
 	missing=$(pack "$script" "$scratch/shell")
 	[ -z "$missing" ] || die "$missing not found"
 	"$here/vm.sh" --interactive --timeout 36000 --iommu "$(default "$(directive "$1" iommu)" intel)" \
+		--devices "$(default "$(directive "$1" devices)" 'edu*2 nvme')" \
 		--cpus "$(default "$(directive "$1" cpus)" 1)" "$kernel/vmlinux" \
 		"$scratch/shell/initramfs"
 }
@@ -311,6 +321,9 @@ while [ $# -gt 0 ]; do
 	--out)
 		mkdir -p "$2"
 		out_dir=$(cd "$2" && pwd)
+		shift ;;
+	--lane)
+		lane=$2
 		shift ;;
 	--case)
 		selected="$selected $2"
@@ -337,7 +350,8 @@ if [ -n "$list" ]; then
 	exit 0
 fi
 
-kernel=$("$here/build-kernel.sh")
+kernel=$("$here/build-kernel.sh" --lane "$lane")
+release=$(cat "$kernel/release")
 build_kmod
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -351,10 +365,14 @@ fi
 for name in $selected; do
 	file=$(case_file "$name")
 	name=$(basename "${file%.sh}")
+	if ! suits "$file"; then
+		say "left out: ${name%.a} is for kernel $(directive "$file" kernel), this is $release"
+		continue
+	fi
 	case $name in
 	*.a) run_pair "${name%.a}" "$file" ;;
 	*) run_single "$name" "$file" ;;
 	esac
 done
-say "$passed passed, $failed failed$([ "$skipped" -eq 0 ] || echo ", $skipped skipped")"
+say "$release: $passed passed, $failed failed$([ "$skipped" -eq 0 ] || echo ", $skipped skipped")"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

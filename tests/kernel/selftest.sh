@@ -109,9 +109,84 @@ test_cache() {
 	check "the newest is one of them" fake_build --check
 }
 
+# A distribution that has linux-source of each of these versions, and later no more of it.
+fake_distribution() {
+	rm -rf "$work/repo"
+	mkdir "$work/repo"
+	for version; do
+		package=linux-source-$version
+		mkdir -p "$work/deb/DEBIAN" "$work/deb/usr/src"
+		printf '%s\n' "Package: $package" "Version: $version-1" "Architecture: all" \
+			"Maintainer: nobody" "Description: for a test" >"$work/deb/DEBIAN/control"
+		fake_source "$version"
+		cp "$work/source.tar.xz" "$work/deb/usr/src/$package.tar.xz"
+		deb=$work/repo/$package.deb
+		dpkg-deb --build "$work/deb" "$deb" >/dev/null
+		{
+			dpkg-deb -f "$deb"
+			echo "Filename: ./$package.deb"
+			echo "Size: $(stat -c %s "$deb")"
+			echo "SHA256: $(sha256sum "$deb" | cut -d ' ' -f 1)"
+			echo
+		} >>"$work/repo/Packages"
+		rm -rf "$work/deb"
+	done
+	echo "deb [trusted=yes] file:$work/repo ./" >"$work/suites"
+}
+
+fake_newest() {
+	COUNT=$work/count LOST=NOTHING VFIOMIG_LAB_SOURCE='' VFIOMIG_LAB_SUITES=$work/suites \
+		VFIOMIG_LAB_CACHE=$work/lanes "$here/build-kernel.sh" --lane newest "$@"
+}
+
+# newest_is VERSION: the lane was built from that.
+newest_is() {
+	fake_newest && fake_newest --check &&
+		[ "$(cat "$work/lanes/newest/source/version")" = "linux-source-$1 $1-1" ]
+}
+
+not_to_be_had() {
+	fake_newest && return 1
+	[ $? -eq 77 ]
+}
+
+a_week_later() {
+	touch -d '8 days ago' "$work/lanes/newest/source/version"
+}
+
+newest_entries() {
+	[ "$(find "$work/lanes/newest" -mindepth 1 -maxdepth 1 -name '????????????????' | wc -l)" -eq "$1" ]
+}
+
+test_newest() {
+	mkdir -p "$work/lanes/0123456789abcdef"
+	echo "deb [trusted=yes] file:$work/nowhere ./" >"$work/suites"
+	check "no newest kernel to be had has a status of its own" not_to_be_had
+	check "and is not looked for by --check" not fake_newest --check
+	fake_distribution 0.9 0.10
+	check "the newest is fetched and built" newest_is 0.10
+	fake_distribution 0.9 0.10 0.11
+	check "it is not looked for again at once" newest_is 0.10
+	a_week_later
+	check "after a week it is" newest_is 0.11
+	rm -rf "$work/repo"
+	a_week_later
+	check "what was fetched stays when there is no more" newest_is 0.11
+	fake_distribution 0.12
+	a_week_later
+	check "and goes when there is" newest_is 0.12
+	check "two entries are kept of the lane" newest_entries 2
+	check "the other lane's are not touched" test -d "$work/lanes/0123456789abcdef"
+}
+
 # verdict TEXT: the case in $work/case.sh fails, and for this.
 verdict() {
 	! "$here/run.sh" "$work/case.sh" >"$work/verdict" && grep -q "^FAIL.*  $1\$" "$work/verdict"
+}
+
+left_out() {
+	! "$here/run.sh" "$work/case.sh" >"$work/verdict" &&
+		grep -q '^left out: case is for kernel 99.1' "$work/verdict"
 }
 
 # bad DESCRIPTION VERDICT, the case on stdin.
@@ -163,11 +238,19 @@ test_run() {
 	sleep 60
 	tap_done
 	END
+	bad "a device nobody knows" "did not end by itself" <<-'END'
+	# devices: edu no-such-device
+	. /lab/lib.sh
+	tap_done
+	END
+	printf '# kernel: 99.1\n' >"$work/case.sh"
+	check "a case for a later kernel is left out aloud" left_out
 	echo "# needs: no-such-thing" >"$work/case.sh"
 	check "a case without its binary" not "$here/run.sh" --build-dir "$work" "$work/case.sh"
 }
 
 test_cache
+test_newest
 test_run
 echo "1..$count"
 [ "$failed" -eq 0 ]

@@ -10,6 +10,7 @@
 #	--append STRING  added to the kernel command line
 #	--timeout S      kill the guest after that (120)
 #	--iommu KIND     intel or none (intel)
+#	--devices LIST   names of plug() below, separated by blanks, NAME*N for N of them (edu*2 nvme)
 #	--out FILE       where what the guest writes to the port "lab.out" goes
 #	--side SIDE      a or b: the end of the link to the other guest of a pair
 #	--link SOCKET    unix socket of that link
@@ -24,6 +25,7 @@ cpus=1
 append=
 timeout=120
 iommu=intel
+devices='edu*2 nvme'
 out=
 side=
 link=
@@ -41,6 +43,7 @@ while [ $# -gt 0 ]; do
 	--append) append=$2 ;;
 	--timeout) timeout=$2 ;;
 	--iommu) iommu=$2 ;;
+	--devices) devices=$2 ;;
 	--out) out=$2 ;;
 	--side) side=$2 ;;
 	--link) link=$2 ;;
@@ -92,19 +95,73 @@ if [ -n "$side" ]; then
 	append="lab.side=$side $append"
 fi
 
+# Every entry of the list sits behind a root port of its own: so it has a bus, an IOMMU group and a
+# reset of its own, and its bus number is its place in the list. The DMA mask of edu is opened, a
+# device that cuts off address bits would hide mistakes.
+edu=edu,dma_mask=0xffffffffffffffff
+port=0
+arguments=
+
+plug() {
+	port=$((port + 1))
+	# These ports never say that their link is active; at 5 GT/s the kernel does not insist after a reset.
+	arguments="$arguments -device pcie-root-port,id=port$port,chassis=$port,slot=$port,x-speed=5"
+	at=bus=port$port
+	case $1 in
+	edu)
+		set -- -device "$edu,$at" ;;
+	edu-pair)
+		set -- -device "$edu,$at,addr=0.0,multifunction=on" -device "$edu,$at,addr=0.1" ;;
+	nvme-edu)
+		set -- -device "nvme-subsys,id=subsys$port" \
+			-device "nvme,subsys=subsys$port,serial=lab$port,$at,addr=0.0,multifunction=on" \
+			-device "$edu,$at,addr=0.1" ;;
+	edu-bridge)
+		set -- -device "pcie-pci-bridge,id=bridge$port,$at" \
+			-device "$edu,bus=bridge$port,addr=1" -device "$edu,bus=bridge$port,addr=2"
+		# The bridge has a bus of its own behind it.
+		port=$((port + 1)) ;;
+	nvme)
+		set -- -blockdev "driver=null-co,node-name=disk$port,size=67108864,read-zeroes=on" \
+			-device "nvme,drive=disk$port,serial=lab$port,$at" ;;
+	nvme-sriov)
+		sriov=sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2
+		set -- -device "nvme-subsys,id=subsys$port" \
+			-device "nvme,subsys=subsys$port,serial=lab$port,$sriov,max_ioqpairs=6,msix_qsize=4,$at" ;;
+	e1000e)
+		set -- -device "e1000e,romfile=,$at" ;;
+	ivshmem)
+		set -- -object "memory-backend-ram,id=shm$port,size=1G,share=on" \
+			-device "ivshmem-plain,memdev=shm$port,$at" ;;
+	*)
+		die "unknown device '$1'" ;;
+	esac
+	# None of this has a blank in it.
+	arguments="$arguments $*"
+}
+
+# The star is no pattern.
+set -f
+for entry in $devices; do
+	copies=1
+	case $entry in
+	*'*'*) copies=${entry#*'*'} ;;
+	esac
+	while [ "$copies" -gt 0 ]; do
+		plug "${entry%%'*'*}"
+		copies=$((copies - 1))
+	done
+done
+# shellcheck disable=SC2086 # words
+set -- "$@" $arguments
+set +f
+
 [ -n "$interactive" ] || exec </dev/null
 
-# Each edu sits behind a port of its own: so it has an IOMMU group and can be reset. Its DMA mask
-# is opened, a device that cuts off address bits would hide mistakes.
-edu=edu,dma_mask=0xffffffffffffffff
 # An emulated timer may miss its ticks on a busy machine; the kernel's check of it at boot would give up.
 exec timeout --foreground --kill-after=5 "$timeout" qemu-system-x86_64 \
 	-accel "$accel" -cpu max -smp "$cpus" -m "$memory" \
 	-M q35,kernel-irqchip=split "$@" \
 	-nodefaults -no-user-config -display none -no-reboot -serial stdio \
-	-device pcie-root-port,id=port1,chassis=1 -device "$edu,bus=port1" \
-	-device pcie-root-port,id=port2,chassis=2 -device "$edu,bus=port2" \
-	-blockdev driver=null-co,node-name=disk,size=67108864,read-zeroes=on \
-	-device nvme,drive=disk,serial=lab \
 	-kernel "$kernel" -initrd "$initramfs" \
 	-append "console=ttyS0 quiet panic=-1 oops=panic no_timer_check log_buf_len=1M $append"

@@ -82,6 +82,7 @@ int edu_lock_interruptible(struct edu_device *edev);
 void edu_unlock(struct edu_device *edev);
 bool edu_fail_this_arc(void);
 bool edu_break_this_arc(void);
+bool edu_reinit_now(void);
 size_t edu_chunk(size_t len);
 bool edu_precopy_eof(void);
 

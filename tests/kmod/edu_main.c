@@ -7,6 +7,7 @@
  */
 
 #include <linux/bits.h>
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/pci.h>
@@ -31,6 +32,10 @@ static uint chunk;
 module_param(chunk, uint, 0644);
 MODULE_PARM_DESC(chunk, "Most bytes that one read or write of a data file moves, 0 for no limit");
 
+static uint reset_ms;
+module_param(reset_ms, uint, 0644);
+MODULE_PARM_DESC(reset_ms, "Milliseconds that the reset of the first open takes longer");
+
 static bool precopy_eof;
 module_param(precopy_eof, bool, 0644);
 MODULE_PARM_DESC(precopy_eof, "Read 0 instead of ENOMSG when nothing is left in PRE_COPY");
@@ -42,6 +47,10 @@ MODULE_PARM_DESC(fail_arc, "Let the Nth arc from now fail with EIO");
 static uint error_arc;
 module_param(error_arc, uint, 0644);
 MODULE_PARM_DESC(error_arc, "Let the Nth arc from now lead to ERROR");
+
+static uint reinit;
+module_param(reinit, uint, 0644);
+MODULE_PARM_DESC(reinit, "Begin again with the initial data at the Nth PRECOPY_INFO of version 2");
 
 static bool edu_count_down(uint *param)
 {
@@ -61,6 +70,11 @@ bool edu_fail_this_arc(void)
 bool edu_break_this_arc(void)
 {
 	return edu_count_down(&error_arc);
+}
+
+bool edu_reinit_now(void)
+{
+	return edu_count_down(&reinit);
 }
 
 size_t edu_chunk(size_t len)
@@ -176,6 +190,7 @@ static int edu_open_device(struct vfio_device *vdev)
 	ret = vfio_pci_core_enable(&edev->core);
 	if (ret)
 		return ret;
+	msleep(READ_ONCE(reset_ms));
 	ret = edu_map_bar(edev);
 	if (ret)
 		goto err_disable;
@@ -260,11 +275,24 @@ static const struct vfio_device_ops edu_ops = {
 	.mmap = vfio_pci_core_mmap,
 	.request = vfio_pci_core_request,
 	.match = vfio_pci_core_match,
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+	.match_token_uuid = vfio_pci_core_match_token_uuid,
+#endif
 	.bind_iommufd = vfio_iommufd_physical_bind,
 	.unbind_iommufd = vfio_iommufd_physical_unbind,
 	.attach_ioas = vfio_iommufd_physical_attach_ioas,
 	.detach_ioas = vfio_iommufd_physical_detach_ioas,
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+	.pasid_attach_ioas = vfio_iommufd_physical_pasid_attach_ioas,
+	.pasid_detach_ioas = vfio_iommufd_physical_pasid_detach_ioas,
+#endif
 };
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+static const struct vfio_pci_device_ops edu_pci_ops = {
+	.get_dmabuf_phys = vfio_pci_core_get_dmabuf_phys,
+};
+#endif
 
 static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
@@ -275,6 +303,9 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (IS_ERR(edev))
 		return PTR_ERR(edev);
 	dev_set_drvdata(&pdev->dev, &edev->core);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+	edev->core.pci_ops = &edu_pci_ops;
+#endif
 	ret = vfio_pci_core_register_device(&edev->core);
 	if (ret)
 		vfio_put_device(&edev->core.vdev);

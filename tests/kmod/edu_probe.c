@@ -352,6 +352,47 @@ static void test_precopy(void)
 	probe_close(&t.p);
 }
 
+static void reinit(struct probe *p, struct probe *q)
+{
+	struct blob b = { NULL, 0 };
+	uint64_t all, initial, dirty;
+	uint32_t flags = 0xff;
+	int fd = probe_enter(p, STATE_PRE_COPY);
+
+	ok(!probe_precopy_info(fd, &flags, &all, &dirty) && !flags,
+	   "version 2 says something in flags");
+	blob_read(&b, fd, MIB);
+	probe_write(p, &p->contents, 0, "x", 1);
+	set_param("reinit", 1);
+	ok(!probe_precopy_info(fd, &flags, &initial, &dirty) && flags == 1, "it begins again");
+	ok(initial == all - sizeof(struct vfiomig_edu_header) && !dirty, "with all but the header");
+	ok(!probe_precopy_info(fd, &flags, &initial, &dirty) && !flags, "which it says once");
+	blob_read(&b, fd, MIB);
+	ok(!probe_precopy_info(fd, &flags, &initial, &dirty) && !initial, "until that is read");
+	probe_leave(p, STATE_STOP_COPY);
+	blob_read(&b, fd, MIB);
+	close(fd);
+	ok(!load(q, &b, STATE_RUNNING) && contents_equal(p, q), "the stream can be loaded");
+	blob_free(&b);
+}
+
+/* Version 2 of PRECOPY_INFO, of kernels that have it. */
+static void test_reinit(void)
+{
+	struct probe p, q;
+	int ret;
+
+	probe_open(&p, node_a);
+	probe_open(&q, node_b);
+	fill_contents(&p, 9);
+	ret = probe_precopy_v2(&p);
+	ok(!ret || ret == -ENOTTY, "version 2 of PRECOPY_INFO: %s", strerror(-ret));
+	if (!ret)
+		reinit(&p, &q);
+	probe_close(&p);
+	probe_close(&q);
+}
+
 /* A stream of one small device, bent by a test. */
 static int load_bent(struct probe *p, const struct blob *b, size_t at, unsigned char flip,
 		     size_t chunk)
@@ -500,6 +541,7 @@ static const struct {
 	{ "dma", test_dma },
 	{ "pump", test_pump },
 	{ "precopy", test_precopy },
+	{ "reinit", test_reinit },
 	{ "bad-loads", test_bad_loads },
 	{ "faults", test_faults },
 	{ "stress", test_stress },

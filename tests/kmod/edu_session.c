@@ -224,6 +224,22 @@ static ssize_t edu_save_read(struct file *filp, char __user *buf, size_t len, lo
 	return ret;
 }
 
+/* Who asked for version 2 gets flags, and may be told that all initial data comes once more. */
+static void edu_save_flags(struct edu_session *s, struct vfio_precopy_info *info)
+{
+#ifdef VFIO_PRECOPY_INFO_REINIT
+	if (!s->edev->core.vdev.precopy_info_v2)
+		return;
+	info->flags = 0;
+	if (!edu_reinit_now())
+		return;
+	info->flags = VFIO_PRECOPY_INFO_REINIT;
+	s->cursor = 0;
+	s->piece_initial = true;
+	bitmap_zero(s->dirty, s->edev->blocks);
+#endif
+}
+
 static long edu_save_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
 	const unsigned long minsz = offsetofend(struct vfio_precopy_info, dirty_bytes);
@@ -245,6 +261,7 @@ static long edu_save_ioctl(struct file *filp, unsigned int cmd, unsigned long ar
 		   s->edev->state != VFIO_DEVICE_STATE_PRE_COPY_P2P) {
 		ret = -EINVAL;
 	} else {
+		edu_save_flags(s, &info);
 		info.initial_bytes = edu_initial_bytes(s);
 		info.dirty_bytes = edu_dirty_bytes(s);
 	}

@@ -23,11 +23,12 @@
 #define IOMMU_IOAS_ALLOC       IOC(129)
 #define IOMMU_IOAS_MAP	       IOC(133)
 
-#define FEATURE_GET	  (1u << 16)
-#define FEATURE_SET	  (1u << 17)
-#define FEATURE_MIGRATION 1
-#define FEATURE_MIG_STATE 2
-#define FEATURE_DATA_SIZE 9
+#define FEATURE_GET		(1u << 16)
+#define FEATURE_SET		(1u << 17)
+#define FEATURE_MIGRATION	1
+#define FEATURE_MIG_STATE	2
+#define FEATURE_DATA_SIZE	9
+#define FEATURE_PRECOPY_INFO_V2 12
 
 #define REGION_CONFIG	 7
 #define REGION_FIRST_OWN 9
@@ -323,6 +324,13 @@ uint64_t probe_data_size(struct probe *p)
 	if (feature(p, FEATURE_GET | FEATURE_DATA_SIZE, &size, sizeof(size)))
 		bail("data size");
 	return size;
+}
+
+int probe_precopy_v2(struct probe *p)
+{
+	char none = 0;
+
+	return feature(p, FEATURE_SET | FEATURE_PRECOPY_INFO_V2, &none, 0);
 }
 
 int probe_precopy_info(int fd, uint32_t *flags, uint64_t *initial, uint64_t *dirty)

@@ -71,6 +71,7 @@ int probe_set_state(struct probe *p, uint32_t state, int *data_fd);
 int probe_enter(struct probe *p, uint32_t state);  /* expects a data fd and returns it */
 void probe_leave(struct probe *p, uint32_t state); /* expects none */
 uint64_t probe_data_size(struct probe *p);
+int probe_precopy_v2(struct probe *p); /* ENOTTY on kernels without it */
 int probe_precopy_info(int fd, uint32_t *flags, uint64_t *initial, uint64_t *dirty);
 
 /* Streams. Reading ends at a read of 0 or ENOMSG, writing at the first error: -errno. */

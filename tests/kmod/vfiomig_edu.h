@@ -58,7 +58,8 @@
  * The migration stream, all little endian:
  *
  *	header
- *	record DATA, then its bytes		every block once, then those written since
+ *	record DATA, then its bytes		every block once, then those written since;
+ *						after a reinit every block once again
  *	record REGISTERS, then the registers	exactly once
  *	record END				offset = number of records before it
  *
@@ -124,11 +125,17 @@ struct vfiomig_edu_registers {
  *	state_mb	size of the contents in MiB, 1 to 1024, for devices opened from now on (64)
  *	state_kb	the same in KiB, 1 to 1048576, when not 0 (0)
  *	chunk		most bytes that one read or write of a data fd moves, 0 for no limit (0)
+ *	reset_ms	how much longer the reset of the first open takes (0): the
+ *			model's is done in 2 ms, since the kernel waits for nothing without
+ *			a power management capability
  *	precopy_eof	1: nothing left in PRE_COPY reads as 0 instead of ENOMSG (0)
  *	fail_arc	N: the Nth arc from now, of any device, fails with EIO, no effect (0)
  *	error_arc	N: the Nth arc from now, of any device, fails with EIO, into ERROR (0)
  *
- * fail_arc and error_arc count down as arcs are made and read back as what is left.
+ *	reinit		N: the Nth PRECOPY_INFO from now, of any device whose user chose version 2,
+ *			reports REINIT, and every block comes once more as initial data (0)
+ *
+ * fail_arc, error_arc and reinit count down and read back as what is left.
  */
 
 #endif

@@ -4,7 +4,7 @@
 . /lab/lib.sh
 
 lab_edus
-for test in reset save-load dma pump precopy bad-loads faults; do
+for test in reset save-load dma pump precopy reinit bad-loads faults; do
 	diag "$test"
 	merge edu_probe "$test" "$edu1" "$edu2"
 done

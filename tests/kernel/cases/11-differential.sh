@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: MIT
 # needs: vfm-diff
-# timeout: 420
+# timeout: 900
 # Random calls on real devices and on their simulated profiles, in step.
 . /lab/lib.sh
 
 lab_edus state_kb=64
-mtty1=$(lab_mtty 9b3e9a1e-6f4f-4c44-8b6f-0d3a5c9a0001 2) || bail "no mtty"
+mtty=9b3e9a1e-6f4f-4c44-8b6f-0d3a5c9a0001
+mtty1=$(lab_mtty $mtty 2) || bail "no mtty"
 check "mtty has a node" test -c "$mtty1"
-merge vfm-diff --sequences 1000 --calls 30 --seed 1 --spec edu,state=64k "$edu1_pci"
-merge vfm-diff --sequences 1000 --calls 30 --seed 2 --spec mtty 9b3e9a1e-6f4f-4c44-8b6f-0d3a5c9a0001
+host=kernel=$(uname -r | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
+merge vfm-diff --sequences 600 --calls 30 --seed 1 --spec "$host;edu,state=64k" "$edu1_pci"
+merge vfm-diff --sequences 600 --calls 30 --seed 2 --spec "$host;mtty" $mtty
+for world in container iommufd; do
+	merge vfm-diff --world "$world" --sequences 400 --calls 40 --seed 3 \
+		--spec "$host;edu@0000:01:00.0,state=64k;edu@0000:02:00.0,state=64k" "$edu1_pci" "$edu2_pci"
+	merge vfm-diff --world "$world" --sequences 200 --calls 40 --seed 4 \
+		--spec "$host;mtty;edu@0000:02:00.0,state=64k" $mtty "$edu2_pci"
+done
 for flags in 1 3 5; do
 	lab_edu_param mig_flags "$flags"
 	lab_bind "$edu1_pci" vfio-pci
 	lab_bind "$edu1_pci" vfiomig_edu
-	merge vfm-diff --sequences 200 --calls 30 --seed "$flags" --spec "edu,state=64k,flags=$flags" "$edu1_pci"
+	merge vfm-diff --sequences 200 --calls 30 --seed "$flags" --spec "$host;edu,state=64k,flags=$flags" "$edu1_pci"
 done
 tap_done

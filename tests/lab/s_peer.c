@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+/* Peer to peer: a BAR of one device is mapped for another one, which reads and writes it by DMA. */
+#include <sys/resource.h>
+
+#include "lab.h"
+
+#define MEMORY_AT 0x100000ull
+#define BAR_AT 0x800000000ull
+#define SHM_BAR 2
+#define GIB (1ull << 30)
+#define EDU_ID 0x010000edu
+#define EDU_LIVE 4
+#define EDU_BAR_BYTES (1ull << 20)
+
+static int map_bar(struct env *env, struct vfm_device *of, uint32_t index, uint64_t length)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
+
+	map.iova = BAR_AT;
+	map.length = length;
+	return vfm_iommu_map_region(vfm_device_iommu(of), of, index, 0, &map, &env->err);
+}
+
+/* Two devices and a page of memory in one address space; ivshmem takes part as @peer, or an edu. */
+static int prepare(struct env *env, uint32_t backend, enum which peer, struct vfm_device **ret_edu,
+		   struct vfm_device **ret_peer, uint8_t **ret_memory)
+{
+	uint8_t *memory = env_memory(env, PAGE);
+	struct vfm_iommu *iommu;
+
+	REQUIRE(memory);
+	if (env_space(env, backend, &iommu) || env_add(env, iommu, FIRST, ret_edu) ||
+	    env_add(env, iommu, peer, ret_peer))
+		return -1;
+	OK(env_map(env, iommu, memory, PAGE, MEMORY_AT));
+	*ret_memory = memory;
+	return 0;
+}
+
+/* Memory, edu, BAR of ivshmem, which is memory of the host, and back. */
+static int to_shm_and_back(struct env *env, struct vfm_device *edu, uint8_t *memory, const char *bar, uint64_t offset)
+{
+	snprintf((char *)memory, 64, "by way of the other at %llx", (unsigned long long)offset);
+	if (edu_dma(env, edu, MEMORY_AT, 64, true, false) || edu_dma(env, edu, BAR_AT + offset, 64, false, false))
+		return -1;
+	REQUIRE(!strcmp(bar + offset, (char *)memory));
+	if (edu_dma(env, edu, BAR_AT + offset, 64, true, false) || edu_dma(env, edu, MEMORY_AT + 128, 64, false, false))
+		return -1;
+	REQUIRE(!strcmp((char *)memory, (char *)memory + 128));
+	return 0;
+}
+
+static int shm(struct env *env, uint32_t backend)
+{
+	struct vfm_device *edu, *shm;
+	uint8_t *memory;
+	void *bar;
+	int r;
+
+	if (prepare(env, backend, THIRD, &edu, &shm, &memory))
+		return -1;
+	OK(map_bar(env, shm, SHM_BAR, GIB));
+	OK(vfm_device_region_map(shm, SHM_BAR, 0, GIB, &bar, &env->err));
+	r = to_shm_and_back(env, edu, memory, bar, 0) || to_shm_and_back(env, edu, memory, bar, GIB - PAGE);
+	vfm_device_region_unmap(shm, bar, GIB);
+	OK(vfm_iommu_unmap(vfm_device_iommu(edu), BAR_AT, GIB, &env->err));
+	return r;
+}
+
+static int shm_type1(struct env *env)
+{
+	return shm(env, VFM_BACKEND_TYPE1);
+}
+
+static int shm_type1v2(struct env *env)
+{
+	return shm(env, VFM_BACKEND_TYPE1V2);
+}
+
+static int shm_native(struct env *env)
+{
+	return shm(env, VFM_BACKEND_IOMMUFD);
+}
+
+/* Registers of one edu read and written by the other: its id, and what it makes of a value, its complement. */
+static int edu_to_edu(struct env *env, uint32_t backend)
+{
+	struct vfm_device *edu, *peer;
+	uint32_t value = 0x12345678;
+	uint8_t *memory;
+
+	if (prepare(env, backend, SECOND, &edu, &peer, &memory))
+		return -1;
+	OK(map_bar(env, peer, VFM_REGION_BAR0, EDU_BAR_BYTES));
+	if (edu_dma(env, edu, BAR_AT, 4, true, false) || edu_dma(env, edu, MEMORY_AT, 4, false, false))
+		return -1;
+	REQUIRE(*(volatile uint32_t *)memory == EDU_ID);
+	memcpy(memory, &value, sizeof(value));
+	if (edu_dma(env, edu, MEMORY_AT, 4, true, false) || edu_dma(env, edu, BAR_AT + EDU_LIVE, 4, false, false) ||
+	    edu_reg_read(env, peer, EDU_LIVE, &value))
+		return -1;
+	REQUIRE(value == ~0x12345678u);
+	OK(vfm_iommu_unmap(vfm_device_iommu(edu), BAR_AT, EDU_BAR_BYTES, &env->err));
+	return 0;
+}
+
+static int edu_type1v2(struct env *env)
+{
+	return edu_to_edu(env, VFM_BACKEND_TYPE1V2);
+}
+
+static int edu_native(struct env *env)
+{
+	return edu_to_edu(env, VFM_BACKEND_IOMMUFD);
+}
+
+/* iommufd pins no memory of a device by address; its dma-buf is another matter. */
+static int refused(struct env *env, uint32_t backend)
+{
+	struct vfm_device *edu, *shm;
+	uint8_t *memory;
+
+	if (prepare(env, backend, THIRD, &edu, &shm, &memory))
+		return -1;
+	REQUIRE_RESULT(map_bar(env, shm, SHM_BAR, GIB), -EOPNOTSUPP);
+	REQUIRE(lab_says(env, "dma-buf"));
+	/* nothing of it is in the books, and the address space is as good as before */
+	REQUIRE_RESULT(vfm_iommu_unmap(vfm_device_iommu(edu), BAR_AT, GIB, &env->err), -ENOENT);
+	return edu_copy(env, edu, memory, MEMORY_AT, memory + 2048, MEMORY_AT + 2048, 1);
+}
+
+static int refused_native(struct env *env)
+{
+	return refused(env, VFM_BACKEND_IOMMUFD);
+}
+
+static int refused_compat(struct env *env)
+{
+	return refused(env, VFM_BACKEND_COMPAT_TYPE1V2);
+}
+
+/* A BAR of 1 GiB: at a multiple of its size, and in so few page faults that the kernel must use huge pages. */
+static int huge_mapping(struct env *env)
+{
+	struct vfm_region region = { .size = sizeof(region) };
+	struct vfm_device *shm;
+	struct rusage before, after;
+	volatile uint8_t *bytes;
+	void *bar;
+
+	if (lab_open(env, VFM_BACKEND_IOMMUFD, FIRST, &shm))
+		return -1;
+	OK(vfm_device_region(shm, SHM_BAR, &region, &env->err));
+	REQUIRE(region.length == GIB && (region.flags & VFM_REGION_MMAP));
+	OK(vfm_device_region_map(shm, SHM_BAR, 0, GIB, &bar, &env->err));
+	bytes = bar;
+	getrusage(RUSAGE_SELF, &before);
+	for (uint64_t at = 0; at < GIB; at += GIB / 1024)
+		bytes[at] = (uint8_t)(at / (GIB / 1024));
+	getrusage(RUSAGE_SELF, &after);
+	printf("# 1024 places touched by %ld page faults, at %p\n", after.ru_minflt - before.ru_minflt, bar);
+	REQUIRE((uintptr_t)bar % GIB == 0);
+	REQUIRE(bytes[GIB / 2] == 0 && bytes[GIB - GIB / 1024] == 0xff);
+	REQUIRE(after.ru_minflt - before.ru_minflt <= 512 + 8);
+	vfm_device_region_unmap(shm, bar, GIB);
+	/* a part of it lies as its offset does */
+	OK(vfm_device_region_map(shm, SHM_BAR, 3ull << 20, 64ull << 20, &bar, &env->err));
+	REQUIRE(((uintptr_t)bar - (3ull << 20)) % (2ull << 20) == 0);
+	vfm_device_region_unmap(shm, bar, 64ull << 20);
+	return 0;
+}
+
+const struct lab_test peer_tests[] = {
+	{ "peer", "edu writes and reads ivshmem, in type1", shm_type1 },
+	{ "peer", "edu writes and reads ivshmem, in type1v2", shm_type1v2 },
+	{ "peer", "edu reads and writes registers of edu, in type1v2", edu_type1v2 },
+	{ "peer", "no BAR in compat-type1v2", refused_compat },
+	{ "peer-early", "no BAR in iommufd before its dma-bufs", refused_native },
+	{ "peer-late", "edu writes and reads ivshmem, in iommufd", shm_native },
+	{ "peer-late", "edu reads and writes registers of edu, in iommufd", edu_native },
+	{ "bar", "1 GiB is mapped at a multiple of it, by huge pages", huge_mapping },
+	{ NULL, NULL, NULL },
+};

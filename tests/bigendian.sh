@@ -25,7 +25,8 @@ tests='test_stream test_stream_damage test_stream_records test_stream_order test
 	test_uapi test_error test_describe test_discover test_lend_wire test_lend_place test_borrow test_config_record
 	test_config test_vfio_caps test_device test_device_irq test_device_region test_device_state test_device_sim
 	test_iommu test_assign test_session test_session_io test_source test_transfer test_transfer_damage
-	test_handover test_endpoint test_sim test_sim_profiles'
+	test_handover test_endpoint test_sim test_sim_profiles
+	test_bitmap test_bitmap_model test_dma_ranges'
 
 missing() {
 	echo "bigendian: $1" >&2

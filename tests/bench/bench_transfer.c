@@ -123,7 +123,7 @@ static void machine_open(struct machine *m, uint64_t state_bytes)
 	must(m, "simulated machine", r);
 	must(m, "context", vfm_sim_context(m->sim, &m->ctx));
 	m->sys = vfmi_context_sys(m->ctx);
-	must(m, "address space", vfm_iommu_open(m->ctx, &m->iommu, &m->error));
+	must(m, "address space", vfm_iommu_open(m->ctx, NULL, &m->iommu, &m->error));
 	open_device(m, SOURCE, &m->source);
 	open_device(m, TARGET, &m->target);
 	m->buffer = malloc(CHUNK);

@@ -50,11 +50,20 @@ def manual(dump, page):
         shown = body.strip().splitlines()[0] if body.strip() else ""
         missing = {word.strip("[].") for word in operands} - set(re.findall(r"_([A-Z]+)_", shown))
         yield "manual: usage line of %s" % command["name"], sorted(missing)
+    for part, key in (("DEVICE", "device_forms"), ("ENDPOINT", "endpoint_forms")):
+        heads = [line for line in parts[part].splitlines() if line.startswith(("*", "_"))]
+        yield compare("manual: forms of %s" % part, kinds(dump[key]),
+                      {word for head in heads for word in re.findall(r"\*([a-z]+:)", head)})
     codes = {(str(e["code"]), e["meaning"]) for e in dump["exit_codes"]}
     status = parts["EXIT STATUS"]
     yield "manual: exit codes", ["%s %s" % e for e in sorted(codes)
                                  if "*%s*" % e[0] not in status or e[1].split(",")[0] not in
                                  status.replace("_N_", "N")]
+
+
+def kinds(forms):
+    """What operands begin with that are more than a name: "tcp:"."""
+    return {form.partition(":")[0] + ":" for form in forms}
 
 
 def bash_words(script, line):
@@ -66,6 +75,9 @@ def bash(dump, script):
     everywhere = names(dump["options"])
     yield compare("bash: commands", {c["name"] for c in dump["commands"]}, bash_words(script, "vfiomigctl "))
     yield compare("bash: global options", everywhere, bash_words(script, "vfiomigctl -"))
+    for line, key in (("vfiomigctl show ", "device_forms"), ("vfiomigctl save scm:x --to ", "endpoint_forms")):
+        words = {word for word in bash_words(script, line) if re.fullmatch("[a-z]+:", word)}
+        yield compare("bash: %s" % key.replace("_", " "), kinds(dump[key]), words)
     yield compare("bash: after a global option", {"save"}, bash_words(script, "vfiomigctl --sim=/tmp/x sa"))
     commands = {c["name"] for c in dump["commands"]}
     yield compare("bash: after an option with its value", commands, bash_words(script, "vfiomigctl --timeout 5 "))
@@ -102,6 +114,10 @@ def zsh(dump, script):
         second = re.search(r"'2:argument:\((.*)\)'", case.group(1)) if case else None
         yield compare("zsh: second operand of %s" % command["name"], set(command["second_choices"]),
                       set(second.group(1).split() if second else []))
+    for function, key in (("_vfiomigctl_devices", "device_forms"), ("_vfiomigctl_endpoints", "endpoint_forms")):
+        body = re.search(r"^%s\(\)\n{(.*?)^}" % function, text, flags=re.M | re.S).group(1)
+        words = set(re.findall(r"\b[a-z]+:(?=[ )\n])", body))
+        yield compare("zsh: %s" % key.replace("_", " "), kinds(dump[key]), words)
     whole = text.split("global=(")[1].split("\n\t)")[0]
     found = set(re.findall(r"'\*?(--?[a-z][a-z0-9-]*)=?-?\[", whole))
     yield compare("zsh: global options", names(dump["options"]), found)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * vfm-diff [--seed S] [--sequences N] [--calls M] [--spec SIM] DEVICE: random calls on DEVICE of the running kernel and
- * on the simulated one of the same driver, in step. A sequence that differs is shrunk and printed. TAP on stdout.
+ * vfm-diff [--world W] [--seed S] [--sequences N] [--calls M] [--spec SIM] [--against SIM] DEVICE [DEVICE]: random
+ * calls on devices of the running kernel (or of another machine) and on simulated ones of the same drivers, in step. A
+ * sequence that differs is shrunk and printed. TAP on stdout.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -9,14 +10,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <xxhash.h>
+
 #include "diff.h"
 
 int subject_open(struct subject *s)
 {
-	int r = vfm_iommu_open(s->ctx, &s->iommu, NULL);
+	int r = vfm_iommu_open(s->ctx, NULL, &s->iommu, NULL);
 
 	if (!r)
-		r = vfm_device_open_attached(s->ctx, s->name, s->iommu, &s->dev, NULL);
+		r = vfm_device_open_attached(s->ctx, s->found[0].identity.name, s->iommu, &s->dev, NULL);
 	return r;
 }
 
@@ -29,6 +32,36 @@ void subject_close(struct subject *s)
 	vfm_iommu_close(s->iommu);
 	s->dev = NULL;
 	s->iommu = NULL;
+}
+
+/* drawing and making calls */
+
+static uint64_t next(uint64_t *rng)
+{
+	*rng += 0x9e3779b97f4a7c15ull;
+	return XXH3_64bits(rng, sizeof(*rng));
+}
+
+static void call_draw(const struct world *world, struct call *call, uint64_t *rng)
+{
+	uint32_t total = 0, at;
+
+	for (size_t i = 0; i < world->count; i++)
+		total += world->moves[i].weight;
+	at = (uint32_t)(next(rng) % total);
+	for (call->op = 0; at >= world->moves[call->op].weight; call->op++)
+		at -= world->moves[call->op].weight;
+	call->a = (uint32_t)next(rng);
+	call->b = (uint32_t)next(rng);
+}
+
+static void call_run(const struct world *world, struct subject *s, const struct call *call, struct outcome *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	world->moves[call->op].run(s, call, ret);
+	ret->state = VFM_STATE_UNKNOWN;
+	if (s->dev)
+		(void)!vfm_device_get_state(s->dev, &ret->state, NULL);
 }
 
 /* Each sequence begins on a blank device: edu by opening it, mtty (which keeps its state) by a good load. */
@@ -45,7 +78,7 @@ static int subject_start(struct subject *s)
 	return r;
 }
 
-int subject_record(struct subject *s)
+static int subject_record(struct subject *s)
 {
 	struct vfm_session_opts opts = { .size = sizeof(opts), .abort_state = VFM_STATE_UNKNOWN };
 	struct vfm_session *session;
@@ -72,26 +105,43 @@ int subject_record(struct subject *s)
 
 static bool same(const struct outcome *x, const struct outcome *y)
 {
-	return x->result == y->result && x->state == y->state && x->has_data_fd == y->has_data_fd &&
+	return x->result == y->result && x->state == y->state && x->has_fd == y->has_fd &&
 	       !memcmp(x->value, y->value, sizeof(x->value));
 }
 
+static int world_start(const struct world *world, struct subject *s)
+{
+	if (world->one_device)
+		return subject_start(s);
+	files_start(s);
+	return 0;
+}
+
+static void world_stop(const struct world *world, struct subject *s)
+{
+	if (world->one_device)
+		subject_close(s);
+	else
+		files_stop(s);
+}
+
 /* Index of the first call on which the two differ, or -1; -2 when a machine could not even start. */
-static int run_sequence(struct subject two[2], const struct call *calls, size_t count, struct outcome out[2])
+static int run_sequence(const struct world *world, struct subject two[2], const struct call *calls, size_t count,
+			struct outcome out[2])
 {
 	int differs = -1;
 
 	for (int i = 0; i < 2; i++)
-		if (subject_start(&two[i]))
+		if (world_start(world, &two[i]))
 			differs = -2;
 	for (size_t c = 0; c < count && differs == -1; c++) {
-		call_run(&two[0], &calls[c], &out[0]);
-		call_run(&two[1], &calls[c], &out[1]);
+		call_run(world, &two[0], &calls[c], &out[0]);
+		call_run(world, &two[1], &calls[c], &out[1]);
 		if (!same(&out[0], &out[1]))
 			differs = (int)c;
 	}
 	for (int i = 0; i < 2; i++)
-		subject_close(&two[i]);
+		world_stop(world, &two[i]);
 	return differs;
 }
 
@@ -99,131 +149,197 @@ static void print_outcome(const struct subject *s, const struct outcome *o)
 {
 	printf("#   %-5s result %lld values %llx %llx %llx state %s%s\n", s->machine, (long long)o->result,
 	       (unsigned long long)o->value[0], (unsigned long long)o->value[1], (unsigned long long)o->value[2],
-	       vfm_state_name(o->state), o->has_data_fd ? " +fd" : "");
+	       vfm_state_name(o->state), o->has_fd ? " +fd" : "");
 }
 
 /* Take out every call without which they still differ. */
-static void shrink_and_print(struct subject two[2], struct call *calls, size_t count)
+static void shrink_and_print(const struct world *world, struct subject two[2], struct call *calls, size_t count)
 {
 	struct outcome out[2] = { 0 };
 	struct call fewer[DIFF_MAX_CALLS];
-	char text[80];
 
 	for (size_t i = 0; i < count;) {
 		memcpy(fewer, calls, i * sizeof(*calls));
 		memcpy(fewer + i, calls + i + 1, (count - i - 1) * sizeof(*calls));
-		if (run_sequence(two, fewer, count - 1, out) >= 0) {
+		if (run_sequence(world, two, fewer, count - 1, out) >= 0) {
 			count--;
 			memcpy(calls, fewer, count * sizeof(*calls));
 		} else {
 			i++;
 		}
 	}
-	run_sequence(two, calls, count, out);
-	for (size_t i = 0; i < count; i++) {
-		call_print(&calls[i], text, sizeof(text));
-		printf("#   %s\n", text);
-	}
+	run_sequence(world, two, calls, count, out);
+	for (size_t i = 0; i < count; i++)
+		printf("#   %s %u %u\n", world->moves[calls[i].op].name, calls[i].a, calls[i].b);
 	print_outcome(&two[0], &out[0]);
 	print_outcome(&two[1], &out[1]);
 }
 
+/* setting up */
+
+struct search {
+	struct subject *s;
+	const struct vfm_candidate *like;
+	struct vfm_candidate *found;
+};
+
+/* The simulated device of the same driver that is not taken yet. */
 static int find_simulated(void *user, const struct vfm_candidate *c)
 {
-	struct subject *s = user;
-	const struct vfm_identity *id = &c->identity;
+	struct search *search = user;
+	bool is_edu = strstr(search->like->identity.driver, "edu") != NULL;
 
-	if (!s->name[0] && s->is_edu == (strstr(id->driver, "edu") != NULL) && (c->flags & VFM_CANDIDATE_CDEV))
-		snprintf(s->name, sizeof(s->name), "%s", id->name);
-	return 0;
+	if (is_edu != (strstr(c->identity.driver, "edu") != NULL) || !(c->flags & VFM_CANDIDATE_VFIO) ||
+	    !strcmp(c->identity.name, search->s->found[0].identity.name))
+		return 0;
+	*search->found = *c;
+	return 1;
 }
 
-static int prepare(struct subject two[2], const char *device, const char *spec, const char *spec_a)
+static int find_devices(struct subject two[2], char *const *names, int count)
 {
-	struct vfm_candidate found = { .size = sizeof(found) };
+	int r = 0;
+
+	for (int i = 0; i < count && r == 0; i++) {
+		struct search search = { &two[1], &two[0].found[i], &two[1].found[i] };
+
+		two[0].found[i].size = sizeof(two[0].found[i]);
+		r = vfm_find(two[0].ctx, names[i], &two[0].found[i], NULL);
+		if (r == 0)
+			r = vfm_discover(two[1].ctx, find_simulated, &search, NULL) == 1 ? 0 : -ENODEV;
+		if (r)
+			printf("Bail out! %s: %s\n", names[i], strerror(-r));
+	}
+	return r;
+}
+
+static int prepare_machines(struct subject two[2], const char *spec, const char *against)
+{
 	char message[256] = "";
 	int r;
 
-	r = spec_a ? vfm_sim_open(NULL, spec_a, &two[0].sim, message, sizeof(message)) : 0;
+	r = against ? vfm_sim_open(NULL, against, &two[0].sim, message, sizeof(message)) : 0;
 	if (!r)
-		r = spec_a ? vfm_sim_context(two[0].sim, &two[0].ctx) : vfm_context_new(&two[0].ctx);
+		r = against ? vfm_sim_context(two[0].sim, &two[0].ctx) : vfm_context_new(&two[0].ctx);
 	if (!r)
 		r = vfm_sim_open(NULL, spec, &two[1].sim, message, sizeof(message));
 	if (!r)
 		r = vfm_sim_context(two[1].sim, &two[1].ctx);
-	if (!r)
-		r = vfm_find(two[0].ctx, device, &found, NULL);
 	if (r) {
-		printf("Bail out! %s: %s %s\n", device, strerror(-r), message);
+		printf("Bail out! %s %s\n", strerror(-r), message);
 		return r;
 	}
-	two[0].machine = spec_a ? "first" : "real";
+	two[0].machine = against ? "first" : "real";
 	two[1].machine = "sim";
-	snprintf(two[0].name, sizeof(two[0].name), "%s", found.identity.name);
 	for (int i = 0; i < 2; i++) {
 		two[i].sys = vfmi_context_sys(two[i].ctx);
 		two[i].data_fd = -1;
 		two[i].eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		two[i].is_edu = strstr(found.identity.driver, "edu") != NULL;
-	}
-	r = vfm_discover(two[1].ctx, find_simulated, &two[1], NULL);
-	for (int i = 0; i < 2 && !r; i++)
-		r = subject_record(&two[i]);
-	if (r || two[0].stream_length != two[1].stream_length ||
-	    memcmp(two[0].stream, two[1].stream, two[0].stream_length)) {
-		printf("Bail out! %s: blank states differ: %zu and %zu bytes (%s)\n", device, two[0].stream_length,
-		       two[1].stream_length, strerror(-r));
-		return -EINVAL;
 	}
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int record_streams(struct subject two[2])
+{
+	int r = 0;
+
+	for (int i = 0; i < 2 && !r; i++) {
+		two[i].is_edu = strstr(two[0].found[0].identity.driver, "edu") != NULL;
+		r = subject_record(&two[i]);
+	}
+	if (!r && two[0].stream_length == two[1].stream_length &&
+	    !memcmp(two[0].stream, two[1].stream, two[0].stream_length))
+		return 0;
+	printf("Bail out! blank states differ: %zu and %zu bytes (%s)\n", two[0].stream_length, two[1].stream_length,
+	       strerror(-r));
+	return -EINVAL;
+}
+
+struct wish {
+	const struct world *world;
+	const char *spec;
+	const char *against;
+	unsigned long long seed;
+	unsigned long long sequences;
+	unsigned long long calls;
+};
+
+static const struct world *world_of(const char *name)
+{
+	static const struct world *const worlds[] = { &world_device, &world_container, &world_iommufd };
+
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(worlds); i++)
+		if (!strcmp(worlds[i]->name, name))
+			return worlds[i];
+	return NULL;
+}
+
+static int parse(int argc, char **argv, struct wish *wish)
 {
 	static const struct option longs[] = { { "seed", 1, NULL, 's' },    { "sequences", 1, NULL, 'n' },
 					       { "calls", 1, NULL, 'c' },   { "spec", 1, NULL, 'p' },
-					       { "against", 1, NULL, 'a' }, { NULL, 0, NULL, 0 } };
-	unsigned long long seed = 1, sequences = 1000, calls = 30;
-	const char *spec = NULL, *against = NULL;
-	struct subject two[2] = { { .data_fd = -1 }, { .data_fd = -1 } };
-	unsigned int bad = 0;
+					       { "against", 1, NULL, 'a' }, { "world", 1, NULL, 'w' },
+					       { NULL, 0, NULL, 0 } };
 	int opt;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (opt == 's')
-			seed = strtoull(optarg, NULL, 0);
+			wish->seed = strtoull(optarg, NULL, 0);
 		else if (opt == 'n')
-			sequences = strtoull(optarg, NULL, 0);
+			wish->sequences = strtoull(optarg, NULL, 0);
 		else if (opt == 'c')
-			calls = strtoull(optarg, NULL, 0);
+			wish->calls = strtoull(optarg, NULL, 0);
 		else if (opt == 'p')
-			spec = optarg;
+			wish->spec = optarg;
 		else if (opt == 'a')
-			against = optarg;
+			wish->against = optarg;
+		else if (opt == 'w')
+			wish->world = world_of(optarg);
 		else
-			return 2;
+			return -EINVAL;
 	}
-	if (optind + 1 != argc || calls == 0 || calls > DIFF_MAX_CALLS)
-		return 2;
-	printf("TAP version 13\n1..1\n# %s: %llu sequences of %llu calls, seed %llu\n", argv[optind], sequences, calls,
-	       seed);
-	if (prepare(two, argv[optind], spec, against))
-		return 1;
-	for (unsigned long long n = 0; n < sequences && bad < 5; n++) {
-		uint64_t rng = seed * 1000003 + n;
+	if (!wish->world || argc - optind != (wish->world->one_device ? 1 : 2) || wish->calls == 0 ||
+	    wish->calls > DIFF_MAX_CALLS)
+		return -EINVAL;
+	return 0;
+}
+
+static unsigned int run_all(const struct wish *wish, struct subject two[2])
+{
+	unsigned int bad = 0;
+
+	for (unsigned long long n = 0; n < wish->sequences && bad < 5; n++) {
+		uint64_t rng = wish->seed * 1000003 + n;
 		struct call list[DIFF_MAX_CALLS];
 		struct outcome out[2];
 
-		for (unsigned long long i = 0; i < calls; i++)
-			call_draw(&list[i], &rng);
-		if (run_sequence(two, list, calls, out) == -1)
+		for (unsigned long long i = 0; i < wish->calls; i++)
+			call_draw(wish->world, &list[i], &rng);
+		if (run_sequence(wish->world, two, list, wish->calls, out) == -1)
 			continue;
 		bad++;
 		printf("# sequence %llu differs, shrunk:\n", n);
-		shrink_and_print(two, list, calls);
+		shrink_and_print(wish->world, two, list, wish->calls);
 	}
-	printf("%s 1 - %s and its profile agree\n", bad ? "not ok" : "ok", argv[optind]);
+	return bad;
+}
+
+int main(int argc, char **argv)
+{
+	struct wish wish = { .world = &world_device, .seed = 1, .sequences = 1000, .calls = 30 };
+	struct subject two[2] = { { .data_fd = -1 }, { .data_fd = -1 } };
+	unsigned int bad;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (parse(argc, argv, &wish))
+		return 2;
+	printf("TAP version 13\n1..1\n# %s of %s: %llu sequences of %llu calls, seed %llu\n", wish.world->name,
+	       argv[optind], wish.sequences, wish.calls, wish.seed);
+	if (prepare_machines(two, wish.spec, wish.against) || find_devices(two, argv + optind, argc - optind) ||
+	    (wish.world->one_device && record_streams(two)))
+		return 1;
+	bad = run_all(&wish, two);
+	printf("%s 1 - %s of %s and its profile agree\n", bad ? "not ok" : "ok", wish.world->name, argv[optind]);
 	for (int i = 0; i < 2; i++) {
 		vfm_context_free(two[i].ctx);
 		vfm_sim_close(two[i].sim);

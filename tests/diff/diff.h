@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Differential run: the same random calls on a real device and on its simulated profile; every result must be equal.
+ * Differential run: the same random calls on real devices and on their simulated profiles; every result must be equal.
  * A call is three numbers drawn from the seed, so that a sequence can be replayed and shrunk.
  */
 #ifndef VFIOMIG_DIFF_H
@@ -25,17 +25,35 @@ struct call {
 struct outcome {
 	int64_t result;	   /* 0, a count, or -errno */
 	uint64_t value[3]; /* what came back: sizes, flags, a hash of bytes */
-	uint32_t state;	   /* by GET, after the call */
-	bool has_data_fd;  /* whether the call returned a descriptor */
+	uint32_t state;	   /* by GET, after the call, where one device is under test */
+	bool has_fd;	   /* whether the call returned a descriptor */
 };
 
-/* One machine with the device under test. */
+/* Files a sequence has open at will; -1 when not. A container and an iommufd fit both spaces. */
+enum slot {
+	SLOT_SPACE_A,
+	SLOT_SPACE_B,
+	SLOT_GROUP_A,
+	SLOT_GROUP_B,
+	SLOT_DEVICE_A, /* from its group */
+	SLOT_DEVICE_B,
+	SLOT_CDEV_A,
+	SLOT_CDEV_B,
+	SLOT_CDEV_A_AGAIN,
+	SLOTS,
+};
+
+#define DIFF_IDS 8u
+
+/* One machine with the devices under test. */
 struct subject {
 	const char *machine;
 	struct vfm_context *ctx;
 	struct vfm_sim *sim;
 	struct vfmi_sys *sys;
-	char name[64];
+	struct vfm_candidate found[2]; /* the second one for worlds of files */
+
+	/* the world of a device */
 	struct vfm_iommu *iommu;
 	struct vfm_device *dev;
 	int data_fd;
@@ -44,14 +62,47 @@ struct subject {
 	size_t stream_length;
 	size_t cursor; /* what of it has been written in this load */
 	bool is_edu;
+
+	/* the worlds of files */
+	int slots[SLOTS];
+	uint32_t ids[DIFF_IDS]; /* objects of iommufds, dead ones among them */
 };
+
+struct move {
+	const char *name;
+	uint32_t weight;
+	void (*run)(struct subject *s, const struct call *call, struct outcome *o);
+};
+
+/* What sequences are drawn from. */
+struct world {
+	const char *name;
+	bool one_device; /* opened before, with its state recorded; else files and nothing open */
+	const struct move *moves;
+	size_t count;
+};
+
+extern const struct world world_device;	   /* calls-device.c */
+extern const struct world world_container; /* calls-container.c */
+extern const struct world world_iommufd;   /* calls-iommufd.c */
 
 int subject_open(struct subject *s);
 void subject_close(struct subject *s);
-int subject_record(struct subject *s); /* fill stream */
 
-void call_draw(struct call *call, uint64_t *rng);
-void call_print(const struct call *call, char *buf, size_t room);
-void call_run(struct subject *s, const struct call *call, struct outcome *ret);
+/* Files (files.c). -EBADF when the slot is empty, as the kernel says; -EALREADY when one to be filled is not. */
+void files_start(struct subject *s);
+void files_stop(struct subject *s);
+int file_ioctl(struct subject *s, uint32_t slot, unsigned long request, void *arg);
+int file_open(struct subject *s, uint32_t slot, const char *path);
+void file_close(struct subject *s, uint32_t slot);
+int file_open_group(struct subject *s, uint32_t which);
+int file_open_cdev(struct subject *s, uint32_t slot);
+int file_bind(struct subject *s, uint32_t slot, int iommufd, uint32_t *ret_id);
+uint64_t file_memory(uint32_t page); /* user address of one of some pages */
+/* Memory, addresses and lengths worth trying, legal mostly. */
+uint64_t some_address(uint32_t draw);
+uint64_t some_iova(uint32_t draw);
+uint64_t some_length(uint32_t draw);
+uint64_t hash_of(const void *bytes, size_t length);
 
 #endif

@@ -277,7 +277,7 @@ static int open_devices(const char *profile)
 	if (!r)
 		r = vfm_sim_context(sim, &ctx);
 	if (!r)
-		r = vfm_iommu_open(ctx, &iommu, &err);
+		r = vfm_iommu_open(ctx, NULL, &iommu, &err);
 	for (int i = 0; i < 4 && !r; i++) {
 		snprintf(name, sizeof(name), "0000:0%d:00.0", i + 1);
 		if (!strcmp(profile, "mtty"))

@@ -131,3 +131,14 @@ int edu_dma(struct env *env, struct vfm_device *dev, uint64_t iova, uint32_t len
 	printf("# the DMA did not end\n");
 	return -1;
 }
+
+int edu_copy(struct env *env, struct vfm_device *dev, uint8_t *from, uint64_t from_iova, const uint8_t *to,
+	     uint64_t to_iova, uint8_t seed)
+{
+	for (size_t i = 0; i < 1024; i++)
+		from[i] = (uint8_t)(i * 7 + seed);
+	if (edu_dma(env, dev, from_iova, 1024, true, false) || edu_dma(env, dev, to_iova, 1024, false, false))
+		return -1;
+	REQUIRE(!memcmp(from, to, 1024));
+	return 0;
+}

@@ -4,8 +4,9 @@
 
 #include "scenario.h"
 
-static const struct scenario *const tables[] = { device_scenarios, state_scenarios, session_scenarios,
-						 transfer_scenarios, lend_scenarios };
+static const struct scenario *const tables[] = { device_scenarios, control_scenarios, iommu_scenarios,
+						 state_scenarios,  session_scenarios, transfer_scenarios,
+						 lend_scenarios };
 
 static size_t count_all(void)
 {

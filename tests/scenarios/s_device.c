@@ -13,7 +13,7 @@ static int open_bind_attach(struct env *env)
 	struct vfm_iommu *iommu;
 	struct vfm_device *dev;
 
-	OK(vfm_iommu_open(env->ctx, &iommu, &env->err));
+	OK(vfm_iommu_open(env->ctx, NULL, &iommu, &env->err));
 	env->iommus[env->opened++] = iommu;
 	OK(vfm_device_open(env->ctx, env->names[EDU_A], &dev, &env->err));
 	env->devs[env->opened - 1] = dev;
@@ -44,7 +44,7 @@ static int held_by_another(struct env *env)
 
 	if (env_open(env, EDU_A, &dev))
 		return -1;
-	OK(vfm_iommu_open(env->ctx, &iommu, &env->err));
+	OK(vfm_iommu_open(env->ctx, NULL, &iommu, &env->err));
 	env->iommus[env->opened++] = iommu;
 	r = vfm_device_open_attached(env->ctx, env->names[EDU_A], iommu, &second, &env->err);
 	REQUIRE(r == -EBUSY);

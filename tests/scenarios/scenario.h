@@ -41,6 +41,8 @@ struct scenario {
 };
 
 extern const struct scenario device_scenarios[];
+extern const struct scenario iommu_scenarios[];
+extern const struct scenario control_scenarios[];
 extern const struct scenario state_scenarios[];
 extern const struct scenario session_scenarios[];
 extern const struct scenario transfer_scenarios[];
@@ -70,6 +72,10 @@ extern const struct scenario lend_scenarios[];
 
 /* tools.c */
 int env_open(struct env *env, enum which which, struct vfm_device **ret);
+int env_space(struct env *env, uint32_t backend, struct vfm_iommu **ret);
+/* another device of an address space, bus master on; closed before that is */
+int env_add(struct env *env, struct vfm_iommu *iommu, enum which which, struct vfm_device **ret);
+int env_map(struct env *env, struct vfm_iommu *iommu, void *memory, uint64_t length, uint64_t iova);
 void env_forget(struct env *env, struct vfm_device *dev); /* close it now */
 void env_close_all(struct env *env);
 void *env_memory(struct env *env, size_t length); /* anonymous pages, zeroed */
@@ -101,6 +107,9 @@ int edu_reg_read(struct env *env, struct vfm_device *dev, uint32_t reg, uint32_t
 int edu_reg_write(struct env *env, struct vfm_device *dev, uint32_t reg, uint32_t value);
 /* one DMA through the engine, waited for; @to_device: memory to the device's buffer */
 int edu_dma(struct env *env, struct vfm_device *dev, uint64_t iova, uint32_t length, bool to_device, bool irq);
+/* 1 KiB goes from one page of memory through the device to another and must be there */
+int edu_copy(struct env *env, struct vfm_device *dev, uint8_t *from, uint64_t from_iova, const uint8_t *to,
+	     uint64_t to_iova, uint8_t seed);
 
 /* mtty.c: the serial port; what was sent waits in the FIFO until it is read, the FIFO is device state */
 int mtty_send(struct env *env, struct vfm_device *dev, const char *text);

@@ -12,13 +12,51 @@ int env_open(struct env *env, enum which which, struct vfm_device **ret)
 	struct vfm_iommu *iommu;
 
 	REQUIRE(env->opened < ENV_DEVICES);
-	OK(vfm_iommu_open(env->ctx, &iommu, &env->err));
+	OK(vfm_iommu_open(env->ctx, NULL, &iommu, &env->err));
 	env->iommus[env->opened] = iommu;
 	env->devs[env->opened] = NULL;
 	env->opened++;
 	OK(vfm_device_open_attached(env->ctx, env->names[which], iommu, ret, &env->err));
 	env->devs[env->opened - 1] = *ret;
 	return 0;
+}
+
+int env_space(struct env *env, uint32_t backend, struct vfm_iommu **ret)
+{
+	VFM_OPTS(vfm_iommu_options, options);
+
+	options.backend = backend;
+	REQUIRE(env->opened < ENV_DEVICES);
+	OK(vfm_iommu_open(env->ctx, &options, ret, &env->err));
+	env->iommus[env->opened] = *ret;
+	env->devs[env->opened++] = NULL;
+	REQUIRE(vfm_iommu_backend(*ret) == backend);
+	return 0;
+}
+
+int env_add(struct env *env, struct vfm_iommu *iommu, enum which which, struct vfm_device **ret)
+{
+	REQUIRE(env->opened < ENV_DEVICES);
+	OK(vfm_device_open_attached(env->ctx, env->names[which], iommu, ret, &env->err));
+	/* closed in the order of the slots: the space goes into the last one */
+	for (size_t i = 0; i < env->opened; i++) {
+		if (env->iommus[i] == iommu)
+			env->iommus[i] = NULL;
+	}
+	env->devs[env->opened] = *ret;
+	env->iommus[env->opened++] = iommu;
+	OK(vfm_device_bus_master(*ret, true, &env->err));
+	return 0;
+}
+
+int env_map(struct env *env, struct vfm_iommu *iommu, void *memory, uint64_t length, uint64_t iova)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
+
+	map.vaddr = memory;
+	map.length = length;
+	map.iova = iova;
+	return vfm_iommu_map(iommu, &map, &env->err);
 }
 
 void env_forget(struct env *env, struct vfm_device *dev)

@@ -172,6 +172,12 @@ static void fake_sleep_ns(struct vfmi_sys *sys, uint64_t ns)
 	fake.slept_ns += ns;
 }
 
+static uint64_t fake_now_ns(struct vfmi_sys *sys)
+{
+	(void)sys;
+	return fake.slept_ns;
+}
+
 /* Nothing is mapped: a reservation "finds" 0x123456789000, the device lands on its hint or there. */
 static int fake_mmap(struct vfmi_sys *sys, void *hint, size_t length, int prot, int flags, int fd, off_t offset,
 		     void **ret_ptr)
@@ -213,6 +219,7 @@ static const struct vfmi_sys_ops fake_ops = {
 	.pread = fake_pread,
 	.pwrite = fake_pwrite,
 	.sleep_ns = fake_sleep_ns,
+	.now_ns = fake_now_ns,
 };
 static struct vfmi_sys fake_sys = { .ops = &fake_ops };
 

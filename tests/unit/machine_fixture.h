@@ -4,6 +4,7 @@
 #define MACHINE_FIXTURE_H
 
 #include <check.h>
+#include <errno.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ static inline void machine_start(struct machine *m, const char *spec)
 	ck_assert_msg(vfm_sim_open(NULL, spec ? spec : DEFAULT_SPEC, &m->sim, message, sizeof(message)) == 0, "%s",
 		      message);
 	ck_assert_int_eq(vfm_sim_context(m->sim, &m->ctx), 0);
-	ck_assert_msg(vfm_iommu_open(m->ctx, &m->iommu, &err) == 0, "%s", err.message);
+	ck_assert_msg(vfm_iommu_open(m->ctx, NULL, &m->iommu, &err) == 0, "%s", err.message);
 }
 
 /* The four devices of the default machine, with different contents in the two edu ones. */
@@ -146,10 +147,10 @@ static inline bool machine_is_blank(struct machine *m, const char *name)
 
 /* One fault: the @call th call that @op covers (NULL: any), @count times. */
 static inline void machine_fault(struct machine *m, const char *op, uint32_t mode, uint64_t call, uint64_t count,
-				 int error)
+				 int code)
 {
 	const struct vfm_sim_fault fault = {
-		.size = sizeof(fault), .mode = mode, .call = call, .count = count, .error = error, .op = op
+		.size = sizeof(fault), .mode = mode, .call = call, .count = count, .error = code, .op = op
 	};
 
 	ck_assert_int_eq(vfm_sim_set_faults(m->sim, &fault, 1), 0);

@@ -205,6 +205,21 @@ static inline ssize_t raw_poke(struct raw *m, int fd, uint32_t region, uint64_t 
 	return m->sys->ops->pwrite(m->sys, fd, bytes, width, REGION(region, at));
 }
 
+/* An edu that is not moving anything yet copies @length bytes of memory to memory. */
+static inline void raw_pump(struct raw *m, int fd, uint64_t from, uint64_t to, uint64_t length)
+{
+	ck_assert_int_eq(raw_poke(m, fd, 7, 4, 6, 2), 2);
+	ck_assert_int_eq(raw_poke(m, fd, 10, 0x08, from, 8), 8);
+	ck_assert_int_eq(raw_poke(m, fd, 10, 0x10, to, 8), 8);
+	ck_assert_int_eq(raw_poke(m, fd, 10, 0x18, length, 8), 8);
+	ck_assert_int_eq(raw_poke(m, fd, 10, 0x20, length, 8), 8);
+	ck_assert_int_eq(raw_poke(m, fd, 10, 0x28, 1, 8), 8);
+	ck_assert_int_eq(raw_poke(m, fd, 10, 0x00, 1, 8), 8);
+	vfm_sim_advance_ns(m->sim, 1000000000);
+	ck_assert_int_eq(raw_poke(m, fd, 10, 0x00, 0, 8), 8);
+	ck_assert_uint_eq(raw_peek(m, fd, 10, 0x38, 8), 0);
+}
+
 static inline int raw_precopy(struct raw *m, int data_fd, struct vfio_precopy_info *info)
 {
 	*info = (struct vfio_precopy_info){ .argsz = sizeof(*info) };

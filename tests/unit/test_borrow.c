@@ -188,7 +188,8 @@ START_TEST(test_descriptions_that_lie)
 		     { "fd:0,iommufd=1", 1 }, { "fd:0,iommufd=0", 2 },
 		     { "fd:0,iommufd=2", 2 }, { "fd:2147483647", 1 },
 		     { "fd:0,irq=1:0:0", 1 }, { "nonsense", 1 },
-		     { "fd:0,name=%0a", 1 },  { "fd:0,iommufd=1", VFMI_LEND_MAX_FDS } };
+		     { "fd:0,name=%0a", 1 },  { "fd:0,iommufd=1", VFMI_LEND_MAX_FDS },
+		     { "pidfd:1:0", 1 } };
 	const struct script lie = { EPROTO, 2, play_description };
 
 	for (size_t i = 0; i < VFMI_ARRAY_SIZE(lies); i++) {

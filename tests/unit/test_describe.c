@@ -54,6 +54,19 @@ START_TEST(test_descriptor_alone)
 }
 END_TEST
 
+START_TEST(test_descriptor_of_a_process)
+{
+	struct vfmi_description desc = parsed("pidfd:7:5,iommufd=6,start=123");
+
+	ck_assert_uint_eq(desc.pid, 7);
+	ck_assert_int_eq(desc.device_fd, 5);
+	ck_assert_int_eq(desc.iommufd, 6);
+	ck_assert_str_eq(desc.start, "123");
+	ck_assert_str_eq(desc.identity.name, "pidfd:7:5");
+	vfmi_description_clear(&desc);
+}
+END_TEST
+
 START_TEST(test_everything)
 {
 	const char *text = "fd:5,iommufd=6,ioas=1,devid=2,pt=4294967295,backend=iommufd,name=0000:01:00.0,driver=mtty,"
@@ -84,6 +97,13 @@ START_TEST(test_refusals)
 	refused("", 0, "is expected");
 	refused("fd5", 0, "is expected");
 	refused("FD:5", 0, "is expected");
+	refused("pidfd:", 6, "decimal number");
+	refused("pidfd:0:5", 7, "too small");
+	refused("pidfd:2147483648:5", 15, "too large");
+	refused("pidfd:7", 7, "PID:FD");
+	refused("pidfd:7:", 8, "decimal number");
+	refused("pidfd:7:5,start=", 16, "empty");
+	refused("fd:5,start=1", 12, "is for pidfd");
 	refused("fd:", 3, "decimal number");
 	refused("fd:-1", 3, "decimal number");
 	refused("fd:+1", 3, "decimal number");
@@ -104,7 +124,7 @@ START_TEST(test_refusals)
 	refused("fd:5,sim=0", 10, "too small");
 	refused("fd:5,sim=2", 9, "too large");
 	refused("fd:5,backend=type9", 13, "unknown back end");
-	refused("fd:5,backend=iommufds", 20, "comma");
+	refused("fd:5,backend=iommufds", 13, "unknown back end");
 	refused("fd:5,name=", 10, "empty");
 	refused("fd:5,name=a=b", 11, "%XX");
 	refused("fd:5,name=a%", 11, "hexadecimal");
@@ -233,6 +253,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tcase, test_descriptor_alone);
+	tcase_add_test(tcase, test_descriptor_of_a_process);
 	tcase_add_test(tcase, test_everything);
 	tcase_add_test(tcase, test_refusals);
 	tcase_add_test(tcase, test_text_lengths);

@@ -61,7 +61,7 @@ START_TEST(wishes_are_checked)
 	from.reserved = 1;
 	ck_assert_int_eq(adopt(&from), -EINVAL);
 	from = adoption();
-	from.backend = 2;
+	from.backend = VFM_BACKEND_COMPAT_TYPE1V2 + 1;
 	ck_assert_int_eq(adopt(&from), -EINVAL);
 	from.backend = VFM_BACKEND_IOMMUFD;
 	ck_assert_int_eq(adopt(&from), 0);

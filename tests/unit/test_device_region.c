@@ -6,7 +6,7 @@
 
 #include "fake_device.h"
 
-#define PAGE vfmi_page_size()
+#define PAGE vfmi_page_size(&vfmi_sys_libc)
 #define MIB (1024u * 1024u)
 
 static uint8_t buf[FAKE_REGION_BYTES + 1];

@@ -13,7 +13,7 @@
 #include "internal.h"
 
 #define EDU "0000:01:00.0"
-#define PAGE vfmi_page_size()
+#define PAGE vfmi_page_size(&vfmi_sys_libc)
 #define AREAS 4
 
 static struct vfm_sim *sim;
@@ -89,7 +89,7 @@ START_TEST(step_by_step)
 	struct vfm_iommu *iommu;
 	struct vfm_device *dev;
 
-	ck_assert_int_eq(vfm_iommu_open(ctx, &iommu, &error), 0);
+	ck_assert_int_eq(vfm_iommu_open(ctx, NULL, &iommu, &error), 0);
 	ck_assert_int_eq(vfm_device_open(ctx, EDU, &dev, &error), 0);
 	ck_assert_str_eq(vfm_device_name(dev), EDU);
 	ck_assert_int_eq(vfm_device_info(dev, &info, &error), -EINVAL);
@@ -124,8 +124,8 @@ START_TEST(one_owner_at_a_time)
 	struct vfm_device *dev;
 	struct vfm_device *second = NULL;
 
-	ck_assert_int_eq(vfm_iommu_open(ctx, &iommu, &error), 0);
-	ck_assert_int_eq(vfm_iommu_open(ctx, &other, &error), 0);
+	ck_assert_int_eq(vfm_iommu_open(ctx, NULL, &iommu, &error), 0);
+	ck_assert_int_eq(vfm_iommu_open(ctx, NULL, &other, &error), 0);
 	ck_assert_int_eq(vfm_device_open_attached(ctx, EDU, iommu, &dev, &error), 0);
 	ck_assert_int_lt(vfm_device_open_attached(ctx, EDU, other, &second, &error), 0);
 	ck_assert_ptr_null(second);
@@ -156,7 +156,7 @@ START_TEST(adopted_device_shares_state)
 	struct vfm_device *lent;
 	uint32_t state;
 
-	ck_assert_int_eq(vfm_iommu_open(ctx, &iommu, &error), 0);
+	ck_assert_int_eq(vfm_iommu_open(ctx, NULL, &iommu, &error), 0);
 	ck_assert_int_eq(vfm_device_open_attached(ctx, EDU, iommu, &dev, &error), 0);
 	from.device_fd = vfm_device_fd(dev);
 	from.iommufd = vfm_iommu_fd(iommu);
@@ -181,7 +181,7 @@ START_TEST(unbound_devices_are_not_adopted)
 	struct vfm_iommu *iommu;
 
 	misuse = true; /* asking is how the library finds out */
-	ck_assert_int_eq(vfm_iommu_open(ctx, &iommu, &error), 0);
+	ck_assert_int_eq(vfm_iommu_open(ctx, NULL, &iommu, &error), 0);
 	ck_assert_int_eq(vfm_device_open(ctx, EDU, &dev, &error), 0);
 	from.device_fd = vfm_device_fd(dev);
 	ck_assert_int_eq(vfm_device_adopt(ctx, &from, &lent, &error), -EINVAL);
@@ -199,7 +199,7 @@ START_TEST(interrupts_arrive)
 	struct vfm_iommu *iommu;
 	struct vfm_device *dev;
 
-	ck_assert_int_eq(vfm_iommu_open(ctx, &iommu, &error), 0);
+	ck_assert_int_eq(vfm_iommu_open(ctx, NULL, &iommu, &error), 0);
 	ck_assert_int_eq(vfm_device_open_attached(ctx, EDU, iommu, &dev, &error), 0);
 	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, &signal_fd, &error), 0);
 	ck_assert_int_eq(poll(&pfd, 1, 0), 0);
@@ -320,7 +320,7 @@ static int scenario(struct vfm_error *err)
 	struct vfm_device *dev;
 	int r;
 
-	r = vfm_iommu_open(ctx, &iommu, err);
+	r = vfm_iommu_open(ctx, NULL, &iommu, err);
 	if (r < 0)
 		return r;
 	r = vfm_device_open_attached(ctx, EDU, iommu, &dev, err);

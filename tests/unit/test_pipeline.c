@@ -9,6 +9,8 @@
 
 #include "pipeline.h"
 
+static struct vfm_context *context;
+
 struct peer {
 	uint64_t count;	   /* slots a worker handles before it stops by itself */
 	uint64_t seen;	   /* slots it handled */
@@ -79,7 +81,7 @@ START_TEST(passes_everything_in_order)
 	struct peer peer = { .count = UINT64_MAX };
 	struct vfmi_pipeline *p;
 
-	ck_assert_int_eq(vfmi_pipeline_consume(consume, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_consume(context, consume, &peer, &p), 0);
 	for (uint64_t i = 0; i < counts[_i]; i++)
 		ck_assert_int_eq(push_one(p, i), 0);
 	vfmi_pipeline_close(p, 0);
@@ -99,7 +101,7 @@ START_TEST(consumes_everything_in_order)
 	uint64_t seen = 0;
 	int r;
 
-	ck_assert_int_eq(vfmi_pipeline_produce(produce, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_produce(context, produce, &peer, &p), 0);
 	while ((r = vfmi_pipeline_full(p, &slot)) == 0) {
 		ck_assert_uint_eq(slot->frame.sequence, seen);
 		seen++;
@@ -119,7 +121,7 @@ START_TEST(failure_of_producer_comes_last)
 	struct vfmi_pipeline *p;
 	struct vfmi_slot *slot;
 
-	ck_assert_int_eq(vfmi_pipeline_produce(produce, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_produce(context, produce, &peer, &p), 0);
 	usleep(10000);
 	for (uint64_t i = 0; i < 5; i++) {
 		ck_assert_int_eq(vfmi_pipeline_full(p, &slot), 0);
@@ -139,7 +141,7 @@ START_TEST(failure_of_consumer_stops_producer)
 	uint64_t pushed = 0;
 	int r = 0;
 
-	ck_assert_int_eq(vfmi_pipeline_consume(consume, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_consume(context, consume, &peer, &p), 0);
 	while (r == 0 && pushed < 1000)
 		r = push_one(p, pushed++);
 	ck_assert_int_eq(r, -EPIPE);
@@ -156,7 +158,7 @@ START_TEST(producer_runs_ahead_by_the_ring_only)
 	struct vfmi_slot *slot;
 
 	atomic_init(&peer.held, false);
-	ck_assert_int_eq(vfmi_pipeline_produce(produce, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_produce(context, produce, &peer, &p), 0);
 	ck_assert_int_eq(vfmi_pipeline_full(p, &slot), 0);
 	usleep(20000);
 	/* the worker is waiting for a slot now, and comes out of it */
@@ -175,7 +177,7 @@ START_TEST(buffers_are_whole_and_apart)
 	struct vfmi_slot *slot;
 
 	atomic_init(&peer.held, true);
-	ck_assert_int_eq(vfmi_pipeline_consume(consume, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_consume(context, consume, &peer, &p), 0);
 	for (unsigned int i = 0; i < VFMI_PIPELINE_SLOTS; i++) {
 		ck_assert_int_eq(vfmi_pipeline_empty(p, &slot), 0);
 		memset(slot->data, (int)i, VFM_STREAM_MAX_CHUNK);
@@ -201,7 +203,7 @@ START_TEST(worker_takes_no_signals)
 	sigset_t after;
 
 	pthread_sigmask(SIG_SETMASK, NULL, &before);
-	ck_assert_int_eq(vfmi_pipeline_consume(consume, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_consume(context, consume, &peer, &p), 0);
 	vfmi_pipeline_free(p);
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	for (int i = 1; i < NSIG; i++) {
@@ -218,11 +220,11 @@ START_TEST(free_ends_either_side)
 	struct vfmi_pipeline *p;
 
 	vfmi_pipeline_free(NULL);
-	ck_assert_int_eq(vfmi_pipeline_consume(consume, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_consume(context, consume, &peer, &p), 0);
 	vfmi_pipeline_free(p);
 	ck_assert_int_eq(peer.last, -ECANCELED);
 	peer = (struct peer){ .count = UINT64_MAX };
-	ck_assert_int_eq(vfmi_pipeline_produce(produce, &peer, &p), 0);
+	ck_assert_int_eq(vfmi_pipeline_produce(context, produce, &peer, &p), 0);
 	vfmi_pipeline_free(p);
 	ck_assert_int_eq(peer.last, -ECANCELED);
 }
@@ -245,9 +247,12 @@ int main(void)
 	tcase_add_test(tc, free_ends_either_side);
 	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
+	if (vfm_context_new(&context) < 0)
+		return EXIT_FAILURE;
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
+	vfm_context_free(context);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -34,6 +34,8 @@ START_TEST(good_descriptions)
 		"mtty,ports=1",
 		"hisi_acc,version=1",
 		"nvme@0000:05:00.0;mtty@ABCDEF00-0000-4000-8000-000000000000",
+		"kernel=7.1,iommufd=0,memlock=8m,entries=100;edu,group=50,dirty=1,pasid=20",
+		"noiommu=1,cdev=0;containers=1;edu,iommu=0",
 	};
 	char message[256];
 
@@ -77,6 +79,20 @@ START_TEST(bad_descriptions)
 		"edu,rate=1",
 		"edu,precopy=1",
 		"edu,colour=blue",
+		"colour=blue;edu",
+		"kernel=6;edu",
+		"kernel=6.x;edu",
+		"iommufd=2;edu",
+		"iommufd=0,x;edu",
+		"entries=0;edu",
+		"memlock=;edu",
+		"edu,group=a",
+		"edu,pasid=21",
+		"edu,dirty=2",
+		"mtty,dirty=1",
+		"edu,iommu=0",
+		"noiommu=1;mtty,iommu=0",
+		"containers=0,noiommu=1;edu,iommu=0",
 	};
 	char message[256];
 

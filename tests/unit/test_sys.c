@@ -145,7 +145,7 @@ END_TEST
 
 START_TEST(page_size_is_a_power_of_two)
 {
-	uint64_t size = vfmi_page_size();
+	uint64_t size = vfmi_page_size(&vfmi_sys_libc);
 
 	ck_assert_uint_ge(size, 4096);
 	ck_assert_uint_eq(size & (size - 1), 0);

@@ -131,8 +131,8 @@ $ await blob.log "holding 0000:02"; kill -TERM $!; wait $!
 [4]
 $ ! grep touched full.log exec.log blob.log
 # Every signal reaches the command, not the first again.
-$ vfiomigctl hold 0000:01:00.0 --exec sh -c 'trap "echo int" INT; trap "exit 9" TERM; echo up; while :; do sleep 0.05; done' >sh.out 2>&1 &
-$ await sh.out up; kill -INT $!; await sh.out int; kill -TERM $!; wait $!
+$ vfiomigctl hold 0000:01:00.0 --exec sh -c 'trap "echo int" INT; trap "exit 9" TERM; echo up; while :; do sleep 0.05; done' >int.out 2>&1 &
+$ await int.out up; kill -INT $!; await int.out int; kill -TERM $!; wait $!
 [9]
 # A borrower that is killed while it loads: the holder learns what it left, and --recover undoes it.
 $ hold r 0000:06:00.0 --recover; mkfifo slow; vfiomigctl -q save scm:r.sock --to large.vfm

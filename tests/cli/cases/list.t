@@ -45,6 +45,7 @@ Group:    1
 State:    RUNNING
 Migrates: yes
 What:     *[1234:11e8] (glob)
+Back end: iommufd
 Sysfs:    /sys/bus/pci/devices/0000:01:00.0
 More is known to the device itself: --open asks it (vfio-pci resets it by that).
 $ vfiomigctl show --open 01:00.0
@@ -52,6 +53,7 @@ SIMULATED machine * (glob)
 Device:   0000:01:00.0
 ...
 State size: 64.* (glob)
+Opened by: * (glob)
 REGION * (glob)
 BAR0 * (glob)
 ...

@@ -22,3 +22,12 @@ $ test ! -e x.sock
 # One that was told to ignore hang-ups does.
 $ (trap '' HUP; exec vfiomigctl restore scm:a.sock --from unix:x.sock >/dev/null 2>nohup.err) & await nohup.err listening; kill -HUP $!; sleep 0.3; kill -INT $!; wait $!
 [130]
+# A holder that does not answer is not waited for longer than it takes to see that, signal or not.
+$ await a.log holding; kill -STOP "$holder_a"
+$ vfiomigctl -q state scm:a.sock 2>silent.err & silent=$!; vfiomigctl -q state scm:a.sock 2>int.err & sleep 1; kill -INT $!; wait $!
+[130]
+$ wait $silent
+[8]
+$ cat silent.err; kill -CONT "$holder_a"
+vfiomigctl: SIMULATED: borrow: a.sock: the holder does not answer within 5 s
+vfiomigctl: SIMULATED: nothing was lost, the same command may succeed later

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The jail: a list of system calls by phase, a filter made of it, and the work that is done inside. */
+#ifndef VFIOMIG_JAIL_H
+#define VFIOMIG_JAIL_H
+
+#include <stdatomic.h>
+
+#include "../scenarios/scenario.h"
+
+enum phase {
+#define PHASE(name) PHASE_##name,
+#define CALL(phase, name)
+#define IOCTL(phase, name)
+#include "jail-table.h"
+#undef PHASE
+#undef CALL
+#undef IOCTL
+	PHASES
+};
+
+struct jail_entry {
+	enum phase phase;
+	const char *name;
+	long number;
+};
+
+/* list.c: the table, both ended by a name that is NULL */
+extern const char *const jail_phases[PHASES];
+extern const struct jail_entry jail_calls[];
+extern const struct jail_entry jail_ioctls[];
+
+/* What the work is done on, and which part of it is going on. */
+struct jail {
+	struct env env; /* its context is the one that works inside */
+	_Atomic(enum phase) phase;
+	uint32_t backend;
+	int state_file; /* memfd: a saved state */
+	uint64_t state_bytes;
+	int memory_file;
+	struct vfm_map outside; /* what the owner of the first device had mapped already */
+	struct vfm_adopt adopt[2];
+	struct vfm_device *devs[2];
+	struct vfm_map memory[2];
+	int irq[2];
+};
+
+/* work.c. Return: 0, or -1 after saying what went wrong. */
+int jail_open(struct jail *jail);	/* by name: both devices, and memory of the first; fills adopt[] */
+int jail_files(struct jail *jail);	/* what a program has before it goes in */
+int jail_work(struct jail *jail);	/* adopts, and does everything else there is to do */
+void jail_close_all(struct jail *jail); /* what jail_open() and jail_files() made */
+
+enum jail_flag {
+	JAIL_SIMULATED = 1,  /* what the simulated machine does is allowed as well */
+	JAIL_NO_THREADS = 2, /* all threads enter, and none can be made any more */
+};
+
+/*
+ * filter.c: for the calling thread and those it makes from here on. The phases from adoption to closing, and of those
+ * that are no part of the library, the program's own.
+ */
+int jail_enter(uint32_t flags);
+/* The calling thread: every call is reported to the listener that is returned, or -errno. */
+int jail_enter_watched(void);
+
+/*
+ * watch.c: jail_open() and jail_work() with everything they ask of the kernel noted, nothing refused. TAP for each
+ * phase: nothing was asked for that is not on the list. On the running kernel a filter asks about every system call of
+ * the thread; on a simulated machine, which itself makes system calls, those that the library makes of the machine are
+ * noted (seam.c). Return: how much was wrong.
+ */
+int watch_work(struct jail *jail);
+void watch_note(long number, long request); /* any thread; @request: of ioctl, else 0 */
+
+/* seam.c: have every call on the machine of a context noted from here on. */
+void seam_watch(struct vfm_context *ctx);
+
+/*
+ * pool.c: an executor whose threads are there before they are needed, as many as @count; they never end by themselves.
+ * Return: 0 or -errno.
+ */
+int pool_start(struct vfm_context *ctx, unsigned int count);
+
+int report(bool good, const char *format, ...) __attribute__((format(printf, 2, 3))); /* 0 if good */
+
+#endif

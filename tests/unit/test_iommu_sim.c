@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* Back ends and groups on simulated kernels that lack things: which is taken and why, who is refused and why. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <vfiomig.h>
+#include <vfiomig/sim.h>
+
+#define PAGE 4096u
+
+static struct vfm_sim *sim;
+static struct vfm_context *ctx;
+static struct vfm_error error;
+static _Alignas(PAGE) uint8_t memory[4 * PAGE];
+
+static void start(const char *spec)
+{
+	char message[256] = "";
+
+	error = (struct vfm_error){ .size = sizeof(error) };
+	ck_assert_msg(vfm_sim_open(NULL, spec, &sim, message, sizeof(message)) == 0, "%s: %s", spec, message);
+	ck_assert_int_eq(vfm_sim_context(sim, &ctx), 0);
+}
+
+static void stop(void)
+{
+	struct vfm_sim_usage use = { .size = sizeof(use) };
+
+	vfm_sim_usage(sim, &use);
+	ck_assert_uint_eq(use.open_fds, 0);
+	ck_assert_uint_eq(use.maps, 0);
+	ck_assert_uint_eq(use.devices_open, 0);
+	ck_assert_msg(use.strict_errors == 0, "%s", vfm_sim_strict_message(sim));
+	vfm_context_free(ctx);
+	vfm_sim_close(sim);
+}
+
+static struct vfm_iommu *open_as(uint32_t backend)
+{
+	VFM_OPTS(vfm_iommu_options, options);
+	struct vfm_iommu *iommu = NULL;
+
+	options.backend = backend;
+	ck_assert_msg(vfm_iommu_open(ctx, &options, &iommu, &error) == 0, "%s", error.message);
+	return iommu;
+}
+
+static int map_at(struct vfm_iommu *iommu, uint64_t iova)
+{
+	struct vfm_map map = {
+		.size = sizeof(map),
+		.flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED,
+		.vaddr = memory,
+		.length = PAGE,
+		.iova = iova,
+	};
+
+	return vfm_iommu_map(iommu, &map, &error);
+}
+
+/* which back end */
+
+static const struct {
+	const char *spec;
+	uint32_t backend;
+	const char *reason;
+} kernels[] = {
+	{ "edu@0000:01:00.0", VFM_BACKEND_IOMMUFD, "" },
+	{ "kernel=6.1;edu@0000:01:00.0", VFM_BACKEND_TYPE1V2, "iommufd: /dev/iommu" },
+	{ "kernel=6.2;edu@0000:01:00.0", VFM_BACKEND_TYPE1V2, "no files of their own" },
+	{ "cdev=0;edu@0000:01:00.0", VFM_BACKEND_TYPE1V2, "no files of their own" },
+	{ "containers=0;cdev=0;edu@0000:01:00.0", VFM_BACKEND_COMPAT_TYPE1V2, "type1v2: /dev/vfio/vfio" },
+	{ "iommufd=0;edu@0000:01:00.0", VFM_BACKEND_TYPE1V2, "iommufd: /dev/iommu" },
+};
+
+START_TEST(the_first_that_works_is_taken)
+{
+	VFM_OPTS(vfm_iommu_info, info);
+	struct vfm_iommu *iommu = NULL;
+	struct vfm_device *dev = NULL;
+
+	start(kernels[_i].spec);
+	ck_assert_msg(vfm_iommu_open(ctx, NULL, &iommu, &error) == 0, "%s", error.message);
+	ck_assert_int_eq(vfm_iommu_info(iommu, &info, &error), 0);
+	ck_assert_uint_eq(info.backend, kernels[_i].backend);
+	if (kernels[_i].reason[0])
+		ck_assert_msg(strstr(info.fallback, kernels[_i].reason), "%s", info.fallback);
+	else
+		ck_assert_str_eq(info.fallback, "");
+	if (kernels[_i].backend == VFM_BACKEND_COMPAT_TYPE1V2)
+		goto end; /* such a machine has no groups either */
+	ck_assert_msg(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error) == 0, "%s", error.message);
+	ck_assert_msg(map_at(iommu, 0x10000) == 0, "%s", error.message);
+end:
+	vfm_device_close(dev);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+START_TEST(none_is_told_with_all_reasons)
+{
+	struct vfm_iommu *iommu = NULL;
+
+	start("containers=0;iommufd=0;edu@0000:01:00.0");
+	ck_assert_int_eq(vfm_iommu_open(ctx, NULL, &iommu, &error), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(error.message, "/dev/iommu"));
+	ck_assert_ptr_nonnull(strstr(error.message, "/dev/vfio/vfio"));
+	ck_assert_ptr_nonnull(strstr(error.message, "CONFIG_IOMMUFD"));
+	stop();
+}
+END_TEST
+
+START_TEST(what_is_wanted_is_not_replaced)
+{
+	VFM_OPTS(vfm_iommu_options, options);
+	struct vfm_iommu *iommu = NULL;
+
+	start("iommufd=0;edu@0000:01:00.0");
+	options.backend = VFM_BACKEND_COMPAT_TYPE1;
+	ck_assert_int_eq(vfm_iommu_open(ctx, &options, &iommu, &error), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(error.message, "compat-type1: "));
+	options.backend = VFM_BACKEND_UNKNOWN;
+	options.flags = VFM_IOMMU_DIRTY_TRACKING;
+	ck_assert_int_eq(vfm_iommu_open(ctx, &options, &iommu, &error), -ENOENT);
+	stop();
+}
+END_TEST
+
+START_TEST(a_device_without_a_file_of_its_own_goes_by_its_group)
+{
+	struct vfm_device *dev = NULL;
+	struct vfm_iommu *iommu;
+	VFM_OPTS(vfm_open, open);
+
+	start("cdev=0;edu@0000:01:00.0");
+	ck_assert_int_eq(vfm_device_open(ctx, "0000:01:00.0", &dev, &error), 0);
+	ck_assert_int_ge(vfm_device_group_fd(dev), 0);
+	ck_assert_int_eq(vfm_device_fd(dev), -1);
+	vfm_device_close(dev);
+	open.name = "0000:01:00.0";
+	open.flags = VFM_OPEN_CDEV;
+	ck_assert_int_eq(vfm_device_open_with(ctx, &open, &dev, &error), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(error.message, "CONFIG_VFIO_DEVICE_CDEV"));
+	iommu = open_as(VFM_BACKEND_IOMMUFD);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error), -EOPNOTSUPP);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+/* groups */
+
+START_TEST(devices_of_a_group_share_its_file)
+{
+	struct vfm_iommu *iommu, *other;
+	struct vfm_device *a = NULL, *b = NULL, *c = NULL;
+	VFM_OPTS(vfm_open, open);
+
+	start("edu@0000:01:00.0,group=5;edu@0000:02:00.0,group=5");
+	iommu = open_as(VFM_BACKEND_TYPE1V2);
+	other = open_as(VFM_BACKEND_TYPE1V2);
+	ck_assert_msg(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &a, &error) == 0, "%s", error.message);
+	ck_assert_msg(vfm_device_open_attached(ctx, "0000:02:00.0", iommu, &b, &error) == 0, "%s", error.message);
+	ck_assert_int_eq(vfm_device_group_fd(a), vfm_device_group_fd(b));
+	ck_assert_int_eq(map_at(iommu, 0), 0);
+	/* the group is in one container only */
+	open.name = "0000:02:00.0";
+	open.flags = VFM_OPEN_GROUP;
+	ck_assert_int_eq(vfm_device_open_with(ctx, &open, &c, &error), 0);
+	ck_assert_int_eq(vfm_device_bind(c, other, &error), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(error.message, "another container"));
+	vfm_device_close(c);
+	vfm_device_close(a);
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, PAGE, &error), 0); /* b is there still */
+	vfm_device_close(b);
+	ck_assert_int_eq(map_at(iommu, 0), -EAGAIN);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", other, &a, &error), 0);
+	vfm_device_close(a);
+	vfm_iommu_close(other);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+START_TEST(who_blocks_a_group_is_named)
+{
+	struct vfm_device *dev = NULL;
+	struct vfm_iommu *iommu;
+
+	start("edu@0000:01:00.0,group=5;nvme@0000:00:07.0,group=5");
+	iommu = open_as(VFM_BACKEND_TYPE1V2);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error), -EPERM);
+	ck_assert_ptr_nonnull(strstr(error.message, "group 5"));
+	ck_assert_ptr_nonnull(strstr(error.message, "0000:00:07.0 (driver nvme)"));
+	ck_assert_ptr_null(dev);
+	vfm_iommu_close(iommu);
+	/* the other way has no status to look at, and no word of its own for it */
+	iommu = open_as(VFM_BACKEND_IOMMUFD);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error), -EPERM);
+	ck_assert_ptr_nonnull(strstr(error.message, "0000:00:07.0 (driver nvme)"));
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+START_TEST(without_an_iommu_none_is_used)
+{
+	struct vfm_device *dev = NULL;
+	struct vfm_iommu *iommu;
+
+	start("noiommu=1;edu@0000:01:00.0,iommu=0");
+	iommu = open_as(VFM_BACKEND_TYPE1V2);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(error.message, "no IOMMU"));
+	ck_assert_int_eq(vfm_device_open(ctx, "0000:01:00.0", &dev, &error), -EOPNOTSUPP);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+/* limits, page tables */
+
+START_TEST(entries_are_counted_by_the_kernel)
+{
+	VFM_OPTS(vfm_limits, limits);
+	struct vfm_device *dev = NULL;
+	struct vfm_iommu *iommu;
+
+	start("entries=3;edu@0000:01:00.0");
+	iommu = open_as(VFM_BACKEND_TYPE1V2);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error), 0);
+	for (uint64_t i = 0; i < 3; i++)
+		ck_assert_int_eq(map_at(iommu, i * PAGE), 0);
+	ck_assert_int_eq(map_at(iommu, 3 * PAGE), -ENOSPC);
+	ck_assert_int_eq(vfm_iommu_preflight(iommu, PAGE, 1, &limits, &error), -ENOSPC);
+	ck_assert_uint_eq(limits.entries_left, 0);
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, PAGE, &error), 0);
+	ck_assert_int_eq(vfm_iommu_preflight(iommu, PAGE, 1, &limits, &error), 0);
+	vfm_device_close(dev);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+START_TEST(one_page_table_for_those_that_track)
+{
+	VFM_OPTS(vfm_iommu_options, options);
+	VFM_OPTS(vfm_iommu_info, info);
+	VFM_OPTS(vfm_hwpt, hwpt);
+	struct vfm_device *a = NULL, *b = NULL, *c = NULL;
+	struct vfm_iommu *iommu = NULL;
+
+	start("edu@0000:01:00.0,dirty=1;edu@0000:02:00.0,dirty=1;edu@0000:03:00.0");
+	options.flags = VFM_IOMMU_DIRTY_TRACKING;
+	ck_assert_int_eq(vfm_iommu_open(ctx, &options, &iommu, &error), 0);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &a, &error), 0);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:02:00.0", iommu, &b, &error), 0);
+	ck_assert_uint_eq(vfm_device_pt_id(a), vfm_device_pt_id(b));
+	ck_assert_int_eq(vfm_iommu_hwpt(iommu, 0, &hwpt), 0);
+	ck_assert_uint_eq(hwpt.devices, 2);
+	ck_assert_uint_eq(hwpt.id, vfm_device_pt_id(a));
+	ck_assert_int_eq(vfm_iommu_info(iommu, &info, &error), 0);
+	ck_assert_uint_eq(info.flags, VFM_IOMMU_DIRTY_TRACKING);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:03:00.0", iommu, &c, &error), 0);
+	ck_assert_uint_ne(vfm_device_pt_id(c), hwpt.id);
+	ck_assert_int_eq(vfm_iommu_info(iommu, &info, &error), 0);
+	ck_assert_uint_eq(info.flags, 0);
+	ck_assert_int_eq(map_at(iommu, 0x1000), 0);
+	ck_assert_int_eq(vfm_device_detach(a, &error), 0);
+	vfm_device_close(b);
+	ck_assert_int_eq(vfm_iommu_hwpt(iommu, 0, &hwpt), 0);
+	ck_assert_uint_eq(hwpt.devices, 0);
+	vfm_device_close(c);
+	ck_assert_int_eq(vfm_device_attach(a, &error), 0);
+	ck_assert_uint_eq(vfm_device_pt_id(a), hwpt.id);
+	vfm_device_close(a);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("iommu_sim");
+	TCase *tests = tcase_create("iommu_sim");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_loop_test(tests, the_first_that_works_is_taken, 0, (int)(sizeof(kernels) / sizeof(kernels[0])));
+	tcase_add_test(tests, none_is_told_with_all_reasons);
+	tcase_add_test(tests, what_is_wanted_is_not_replaced);
+	tcase_add_test(tests, a_device_without_a_file_of_its_own_goes_by_its_group);
+	tcase_add_test(tests, devices_of_a_group_share_its_file);
+	tcase_add_test(tests, who_blocks_a_group_is_named);
+	tcase_add_test(tests, without_an_iommu_none_is_used);
+	tcase_add_test(tests, entries_are_counted_by_the_kernel);
+	tcase_add_test(tests, one_page_table_for_those_that_track);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* "vsock:CID:PORT": between a machine and its guests, or within one; why a connection fails, as far as it can be told.
  */
-#include <linux/vm_sockets.h>
 #include <stdio.h>
+#include <sys/socket.h>
+
+/* Older versions of it do not stand alone. */
+#include <linux/vm_sockets.h>
 
 #include "socket.h"
 

@@ -2,7 +2,6 @@
 /* Endpoints beyond files and plain sockets: vsock on a seam that stands in for it, sockets that were handed over. */
 #include <check.h>
 #include <fcntl.h>
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +10,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* Older versions of it do not stand alone. */
+#include <linux/vm_sockets.h>
 
 #include <vfiomig/transport.h>
 

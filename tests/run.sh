@@ -370,7 +370,7 @@ stage_newest() {
 	rm -f "$logs/$stage.left-out"
 	# With some room: running takes minutes, building as many again.
 	needed=600
-	tests/kernel/build-kernel.sh --lane newest --check || needed=1200
+	tests/kernel/build-kernel.sh --lane newest --check || needed=1800
 	if [ "$(seconds_left)" -lt "$needed" ]; then
 		left_out "$(seconds_left) s of the hour are left, it may need $needed"
 		return 0

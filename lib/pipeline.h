@@ -12,7 +12,8 @@
 
 #include "stream-format.h"
 
-#define VFMI_PIPELINE_SLOTS 8u
+/* Few: each is written by one side and read by the other, and what they share has to stay in their caches. */
+#define VFMI_PIPELINE_SLOTS 4u
 
 struct vfmi_pipeline;
 

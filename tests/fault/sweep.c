@@ -5,6 +5,7 @@
  * reset and a target never hold half a state. With --pairs every two calls of the operations of few calls fail, as many
  * as SECONDS allow. TAP on stdout: sweep [--pairs SECONDS] [OPERATION|KIND...].
  */
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,8 @@
 
 #define SPEC "edu@" SOURCE ",state=64k;edu@" TARGET ",state=64k"
 #define MARK 0x6b72616d
+
+static char directory[] = "/tmp/vfiomig-sweep-XXXXXX";
 
 static const struct operations *const all[] = { &ops_device, &ops_iommu, &ops_start, &ops_transfer };
 
@@ -56,6 +59,19 @@ int sweep_marks_of(struct bench *b, const char *device)
 	return (first == MARK) + (last == MARK);
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	return at->level > 0 ? remove(path) : 0;
+}
+
+/* Also of what a failed unlink() left there. */
+static void empty_directory(void)
+{
+	nftw(directory, remove_entry, 4, FTW_DEPTH | FTW_PHYS);
+}
+
 static void bench_close(struct bench *b)
 {
 	vfm_device_close(b->source);
@@ -63,8 +79,7 @@ static void bench_close(struct bench *b)
 	vfm_iommu_close(b->iommu);
 	vfm_context_free(b->ctx);
 	vfm_sim_close(b->sim);
-	unlink(b->file);
-	unlink(b->machine);
+	empty_directory();
 	close(b->eventfd);
 	free(b->stream);
 }
@@ -102,10 +117,8 @@ static int bench_open(struct bench *b, const struct operation *op)
 	b->op = op;
 	b->err.size = sizeof(b->err);
 	b->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	snprintf(b->file, sizeof(b->file), "/tmp/vfiomig-sweep-%d", (int)getpid());
-	unlink(b->file);
-	snprintf(b->machine, sizeof(b->machine), "/tmp/vfiomig-sweep-machine-%d", (int)getpid());
-	unlink(b->machine);
+	snprintf(b->file, sizeof(b->file), "%s/stream", directory);
+	snprintf(b->machine, sizeof(b->machine), "%s/machine", directory);
 	r = vfm_sim_open(op->shared ? b->machine : NULL, op->spec ? op->spec : SPEC, &b->sim, message, sizeof(message));
 	if (!r)
 		r = vfm_sim_context(b->sim, &b->ctx);
@@ -413,9 +426,18 @@ static int all_single(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	int r;
+
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("TAP version 13\n");
+	if (!mkdtemp(directory)) {
+		printf("Bail out! no directory to work in\n");
+		return 1;
+	}
 	if (argc > 2 && !strcmp(argv[1], "--pairs"))
-		return all_pairs((unsigned int)strtoul(argv[2], NULL, 10), argc - 3, argv + 3);
-	return all_single(argc - 1, argv + 1);
+		r = all_pairs((unsigned int)strtoul(argv[2], NULL, 10), argc - 3, argv + 3);
+	else
+		r = all_single(argc - 1, argv + 1);
+	rmdir(directory);
+	return r;
 }

@@ -11,28 +11,9 @@
 #define MAX_INFO_TRIES 4
 #define MIN_INFO_BYTES 16u /* what kernels without capabilities (before 5.4) fill */
 
-/* A request that changes something: EINTR is the caller's to judge, the effect may have happened. */
-static int command(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
-{
-	int r = sys->ops->ioctl(sys, fd, request, arg);
-
-	return r < 0 ? r : 0;
-}
-
-/* A request that only asks; its answer may be the result itself. */
-static int query(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
-{
-	int r;
-
-	do {
-		r = sys->ops->ioctl(sys, fd, request, arg);
-	} while (r == -EINTR);
-	return r;
-}
-
 int vfmi_container_version(struct vfmi_sys *sys, int fd, uint32_t *ret_version)
 {
-	int r = query(sys, fd, VFIO_GET_API_VERSION, NULL);
+	int r = vfmi_sys_query(sys, fd, VFIO_GET_API_VERSION, NULL);
 
 	if (r < 0)
 		return r;
@@ -42,7 +23,7 @@ int vfmi_container_version(struct vfmi_sys *sys, int fd, uint32_t *ret_version)
 
 int vfmi_container_extension(struct vfmi_sys *sys, int fd, uint32_t extension, uint32_t *ret_value)
 {
-	int r = query(sys, fd, VFIO_CHECK_EXTENSION, (void *)(uintptr_t)extension);
+	int r = vfmi_sys_query(sys, fd, VFIO_CHECK_EXTENSION, (void *)(uintptr_t)extension);
 
 	if (r < 0)
 		return r;
@@ -52,7 +33,7 @@ int vfmi_container_extension(struct vfmi_sys *sys, int fd, uint32_t extension, u
 
 int vfmi_container_set_iommu(struct vfmi_sys *sys, int fd, uint32_t type)
 {
-	return command(sys, fd, VFIO_SET_IOMMU, (void *)(uintptr_t)type);
+	return vfmi_sys_command(sys, fd, VFIO_SET_IOMMU, (void *)(uintptr_t)type);
 }
 
 /* information and its chain of capabilities; before Linux 6.6 they were not aligned, so they are copied out */
@@ -180,7 +161,7 @@ int vfmi_container_info(struct vfmi_sys *sys, int fd, struct vfmi_container_info
 		if (!info)
 			return -ENOMEM;
 		info->argsz = room;
-		r = query(sys, fd, VFIO_IOMMU_GET_INFO, info);
+		r = vfmi_sys_query(sys, fd, VFIO_IOMMU_GET_INFO, info);
 		needed = info->argsz;
 		if (r >= 0 && needed <= room)
 			r = take_info((const unsigned char *)info, room, ret);
@@ -212,7 +193,7 @@ int vfmi_container_map(struct vfmi_sys *sys, int fd, uint32_t flags, uint64_t va
 		.size = length,
 	};
 
-	return command(sys, fd, VFIO_IOMMU_MAP_DMA, &map);
+	return vfmi_sys_command(sys, fd, VFIO_IOMMU_MAP_DMA, &map);
 }
 
 int vfmi_container_unmap(struct vfmi_sys *sys, int fd, uint32_t flags, uint64_t iova, uint64_t length,
@@ -224,7 +205,7 @@ int vfmi_container_unmap(struct vfmi_sys *sys, int fd, uint32_t flags, uint64_t 
 		.iova = iova,
 		.size = length,
 	};
-	int r = command(sys, fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
+	int r = vfmi_sys_command(sys, fd, VFIO_IOMMU_UNMAP_DMA, &unmap);
 
 	if (r < 0)
 		return r;
@@ -237,7 +218,7 @@ int vfmi_container_unmap(struct vfmi_sys *sys, int fd, uint32_t flags, uint64_t 
 int vfmi_group_status(struct vfmi_sys *sys, int fd, uint32_t *ret_flags)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
-	int r = query(sys, fd, VFIO_GROUP_GET_STATUS, &status);
+	int r = vfmi_sys_query(sys, fd, VFIO_GROUP_GET_STATUS, &status);
 
 	if (r < 0)
 		return r;
@@ -249,12 +230,12 @@ int vfmi_group_set_container(struct vfmi_sys *sys, int fd, int container)
 {
 	int32_t argument = container;
 
-	return command(sys, fd, VFIO_GROUP_SET_CONTAINER, &argument);
+	return vfmi_sys_command(sys, fd, VFIO_GROUP_SET_CONTAINER, &argument);
 }
 
 int vfmi_group_unset_container(struct vfmi_sys *sys, int fd)
 {
-	return command(sys, fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
+	return vfmi_sys_command(sys, fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
 }
 
 int vfmi_group_device_fd(struct vfmi_sys *sys, int fd, const char *name)

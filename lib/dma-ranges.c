@@ -140,16 +140,11 @@ err_free:
 	return r == -ENOMEM ? r : 0;
 }
 
-static bool is_power_of_two(uint64_t value)
-{
-	return value != 0 && (value & (value - 1)) == 0;
-}
-
 static bool sane(const struct vfm_iova_range *areas, size_t count, const struct vfmi_dma_limits *limits)
 {
 	return count > 0 && vfmi_ranges_sorted(areas, count) && limits->page_sizes != 0 &&
 	       (limits->page_sizes & (LEAST_PAGE - 1)) == 0 &&
-	       (limits->align_pages == 0 || is_power_of_two(limits->align_pages));
+	       (limits->align_pages == 0 || vfmi_is_power_of_two(limits->align_pages));
 }
 
 static int climb(struct vfmi_dma_ladder *ladder, const struct vfm_iova_range *areas, size_t count,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the library share: context, errors, overflow helpers. Object bodies stay in their own files. */
+/* What the files of the library share: context, errors, sized structs. Object bodies stay in their own files. */
 #ifndef VFIOMIG_INTERNAL_H
 #define VFIOMIG_INTERNAL_H
 
@@ -10,6 +10,7 @@
 
 #include <vfiomig.h>
 
+#include "numbers.h"
 #include "sys.h"
 
 #define VFMI_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -96,16 +97,5 @@ VFM_API int vfmi_sized_out(void *to, const void *from, size_t known);
  */
 #define VFMI_SIZE_TO(type, last) (offsetof(type, last) + sizeof(((type *)0)->last))
 #define VFMI_IDENTITY_MIN VFMI_SIZE_TO(struct vfm_identity, kernel)
-
-/* true and *sum untouched on overflow */
-static inline bool vfmi_add_overflows(uint64_t a, uint64_t b, uint64_t *sum)
-{
-	return __builtin_add_overflow(a, b, sum);
-}
-
-static inline uint64_t vfmi_min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
 
 #endif

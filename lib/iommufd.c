@@ -4,19 +4,12 @@
 #include <stdbool.h>
 
 #include "iommufd.h"
-
-/* A request that changes something: EINTR is the caller's to judge, the effect may have happened. */
-static int command(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
-{
-	int r = sys->ops->ioctl(sys, fd, request, arg);
-
-	return r < 0 ? r : 0;
-}
+#include "numbers.h"
 
 int vfmi_iommufd_ioas_alloc(struct vfmi_sys *sys, int fd, uint32_t *ret_id)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
-	int r = command(sys, fd, IOMMU_IOAS_ALLOC, &alloc);
+	int r = vfmi_sys_command(sys, fd, IOMMU_IOAS_ALLOC, &alloc);
 
 	if (r < 0)
 		return r;
@@ -30,7 +23,7 @@ int vfmi_iommufd_destroy(struct vfmi_sys *sys, int fd, uint32_t id)
 {
 	struct iommu_destroy destroy = { .size = sizeof(destroy), .id = id };
 
-	return command(sys, fd, IOMMU_DESTROY, &destroy);
+	return vfmi_sys_command(sys, fd, IOMMU_DESTROY, &destroy);
 }
 
 int vfmi_iommufd_map(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint32_t flags, void *vaddr, uint64_t length,
@@ -44,7 +37,7 @@ int vfmi_iommufd_map(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint32_t fl
 		.length = length,
 		.iova = *iova,
 	};
-	int r = command(sys, fd, IOMMU_IOAS_MAP, &map);
+	int r = vfmi_sys_command(sys, fd, IOMMU_IOAS_MAP, &map);
 
 	if (r < 0)
 		return r;
@@ -64,7 +57,7 @@ int vfmi_iommufd_map_file(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint32
 		.length = length,
 		.iova = *iova,
 	};
-	int r = command(sys, fd, IOMMU_IOAS_MAP_FILE, &map);
+	int r = vfmi_sys_command(sys, fd, IOMMU_IOAS_MAP_FILE, &map);
 
 	if (r < 0)
 		return r;
@@ -76,17 +69,12 @@ int vfmi_iommufd_unmap(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint64_t 
 		       uint64_t *ret_unmapped)
 {
 	struct iommu_ioas_unmap unmap = { .size = sizeof(unmap), .ioas_id = ioas_id, .iova = iova, .length = length };
-	int r = command(sys, fd, IOMMU_IOAS_UNMAP, &unmap);
+	int r = vfmi_sys_command(sys, fd, IOMMU_IOAS_UNMAP, &unmap);
 
 	if (r < 0)
 		return r;
 	*ret_unmapped = unmap.length;
 	return 0;
-}
-
-static bool is_power_of_two(uint64_t value)
-{
-	return value != 0 && (value & (value - 1)) == 0;
 }
 
 static bool ranges_ordered(const struct iommu_iova_range *ranges, uint32_t count)
@@ -110,7 +98,7 @@ int vfmi_iommufd_ranges(struct vfmi_sys *sys, int fd, uint32_t ioas_id, struct i
 			.num_iovas = room,
 			.allowed_iovas = (uintptr_t)ranges,
 		};
-		r = command(sys, fd, IOMMU_IOAS_IOVA_RANGES, &ask);
+		r = vfmi_sys_command(sys, fd, IOMMU_IOAS_IOVA_RANGES, &ask);
 	} while (r == -EINTR);
 	if (r == -EMSGSIZE && ask.num_iovas > room) {
 		*ret_count = ask.num_iovas;
@@ -118,7 +106,8 @@ int vfmi_iommufd_ranges(struct vfmi_sys *sys, int fd, uint32_t ioas_id, struct i
 	}
 	if (r < 0)
 		return r == -EMSGSIZE ? -EIO : r;
-	if (ask.num_iovas > room || !ranges_ordered(ranges, ask.num_iovas) || !is_power_of_two(ask.out_iova_alignment))
+	if (ask.num_iovas > room || !ranges_ordered(ranges, ask.num_iovas) ||
+	    !vfmi_is_power_of_two(ask.out_iova_alignment))
 		return -EIO;
 	*ret_count = ask.num_iovas;
 	*ret_align = ask.out_iova_alignment;
@@ -135,7 +124,7 @@ int vfmi_iommufd_set_option(struct vfmi_sys *sys, int fd, uint32_t option, uint3
 		.val64 = value,
 	};
 
-	return command(sys, fd, IOMMU_OPTION, &set);
+	return vfmi_sys_command(sys, fd, IOMMU_OPTION, &set);
 }
 
 int vfmi_iommufd_compat_ioas(struct vfmi_sys *sys, int fd, uint32_t *ret_id)
@@ -145,7 +134,7 @@ int vfmi_iommufd_compat_ioas(struct vfmi_sys *sys, int fd, uint32_t *ret_id)
 
 	do {
 		ask = (struct iommu_vfio_ioas){ .size = sizeof(ask), .op = IOMMU_VFIO_IOAS_GET };
-		r = command(sys, fd, IOMMU_VFIO_IOAS, &ask);
+		r = vfmi_sys_command(sys, fd, IOMMU_VFIO_IOAS, &ask);
 	} while (r == -EINTR);
 	if (r < 0)
 		return r;
@@ -159,7 +148,7 @@ int vfmi_iommufd_change_process(struct vfmi_sys *sys, int fd)
 {
 	struct iommu_ioas_change_process change = { .size = sizeof(change) };
 
-	return command(sys, fd, IOMMU_IOAS_CHANGE_PROCESS, &change);
+	return vfmi_sys_command(sys, fd, IOMMU_IOAS_CHANGE_PROCESS, &change);
 }
 
 static int get_hw_info(struct vfmi_sys *sys, int fd, uint32_t devid, struct iommu_hw_info *ret)
@@ -168,7 +157,7 @@ static int get_hw_info(struct vfmi_sys *sys, int fd, uint32_t devid, struct iomm
 
 	do {
 		*ret = (struct iommu_hw_info){ .size = sizeof(*ret), .dev_id = devid };
-		r = command(sys, fd, IOMMU_GET_HW_INFO, ret);
+		r = vfmi_sys_command(sys, fd, IOMMU_GET_HW_INFO, ret);
 	} while (r == -EINTR);
 	return r;
 }
@@ -205,7 +194,7 @@ int vfmi_iommufd_hwpt_alloc(struct vfmi_sys *sys, int fd, uint32_t flags, uint32
 		.pt_id = ioas_id,
 		.data_type = IOMMU_HWPT_DATA_NONE,
 	};
-	int r = command(sys, fd, IOMMU_HWPT_ALLOC, &alloc);
+	int r = vfmi_sys_command(sys, fd, IOMMU_HWPT_ALLOC, &alloc);
 
 	if (r < 0)
 		return r;

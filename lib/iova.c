@@ -47,11 +47,6 @@ struct vfm_iova {
 	uint64_t free_bytes;
 };
 
-static bool is_power_of_two(uint64_t value)
-{
-	return value != 0 && (value & (value - 1)) == 0;
-}
-
 /* Plans */
 
 static void plan_free(struct plan *plan)
@@ -62,7 +57,7 @@ static void plan_free(struct plan *plan)
 
 static const char *plan_flaw(const struct vfm_iova_range *windows, size_t count, uint64_t alignment)
 {
-	if (!is_power_of_two(alignment))
+	if (!vfmi_is_power_of_two(alignment))
 		return "the alignment must be a power of two";
 	if (count > 0 && !windows)
 		return "there are no windows where some should be";
@@ -401,7 +396,7 @@ static const char *request_flaw(const struct vfm_iova_request *request, uint64_t
 		return "a place cannot be fixed and a hint";
 	if (request->length == 0)
 		return "the length is zero";
-	if (request->align != 0 && !is_power_of_two(request->align))
+	if (request->align != 0 && !vfmi_is_power_of_two(request->align))
 		return "the alignment must be a power of two";
 	if ((request->length | request->guard) & mask)
 		return "length and guard must be multiples of the allocator's alignment";

@@ -440,6 +440,23 @@ static const struct vfmi_sys_ops libc_ops = {
 
 struct vfmi_sys vfmi_sys_libc = { .ops = &libc_ops };
 
+int vfmi_sys_command(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
+{
+	int r = sys->ops->ioctl(sys, fd, request, arg);
+
+	return r < 0 ? r : 0;
+}
+
+int vfmi_sys_query(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
+{
+	int r;
+
+	do {
+		r = sys->ops->ioctl(sys, fd, request, arg);
+	} while (r == -EINTR);
+	return r;
+}
+
 /* Fills at most @room; -EFBIG when the file has more. */
 static ssize_t read_to_end(struct vfmi_sys *sys, int fd, char *buf, size_t room)
 {

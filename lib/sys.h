@@ -106,6 +106,13 @@ VFM_API extern struct vfmi_sys vfmi_sys_libc;
  */
 VFM_API int vfmi_sys_read_file(struct vfmi_sys *sys, const char *path, char *buf, size_t room);
 
+/*
+ * An ioctl that changes something: EINTR is the caller's to judge, the effect may have happened. One that only asks:
+ * EINTR is retried, and a positive answer may be what was asked for.
+ */
+int vfmi_sys_command(struct vfmi_sys *sys, int fd, unsigned long request, void *arg); /* 0 or -errno */
+int vfmi_sys_query(struct vfmi_sys *sys, int fd, unsigned long request, void *arg);
+
 /* Size of a page of memory, a power of two; no system call. */
 uint64_t vfmi_page_size(const struct vfmi_sys *sys);
 

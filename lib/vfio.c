@@ -14,25 +14,6 @@
 #define MAX_FUNCTIONS 65536u /* of a PCI segment */
 #define MAX_RANGES 65536u
 
-/* A request that changes something: EINTR is the caller's to judge, the effect may have happened. */
-static int command(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
-{
-	int r = sys->ops->ioctl(sys, fd, request, arg);
-
-	return r < 0 ? r : 0;
-}
-
-/* A request that only asks. */
-static int query(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
-{
-	int r;
-
-	do {
-		r = command(sys, fd, request, arg);
-	} while (r == -EINTR);
-	return r;
-}
-
 int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, const uint8_t *token, uint32_t *ret_devid)
 {
 	struct vfio_device_bind_iommufd bind = {
@@ -41,7 +22,7 @@ int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, const uint8_t *tok
 		.iommufd = iommufd,
 		.token_uuid_ptr = (uintptr_t)token,
 	};
-	int r = command(sys, fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
+	int r = vfmi_sys_command(sys, fd, VFIO_DEVICE_BIND_IOMMUFD, &bind);
 
 	if (r < 0)
 		return r;
@@ -52,7 +33,7 @@ int vfmi_vfio_bind(struct vfmi_sys *sys, int fd, int iommufd, const uint8_t *tok
 int vfmi_vfio_attach(struct vfmi_sys *sys, int fd, uint32_t *pt_id)
 {
 	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach), .pt_id = *pt_id };
-	int r = command(sys, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+	int r = vfmi_sys_command(sys, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 
 	if (r < 0)
 		return r;
@@ -64,7 +45,7 @@ int vfmi_vfio_detach(struct vfmi_sys *sys, int fd)
 {
 	struct vfio_device_detach_iommufd_pt detach = { .argsz = sizeof(detach) };
 
-	return command(sys, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
+	return vfmi_sys_command(sys, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
 }
 
 int vfmi_vfio_attach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid, uint32_t *pt_id)
@@ -75,7 +56,7 @@ int vfmi_vfio_attach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid, uint32_
 		.pt_id = *pt_id,
 		.pasid = pasid,
 	};
-	int r = command(sys, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
+	int r = vfmi_sys_command(sys, fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach);
 
 	if (r < 0)
 		return r;
@@ -91,13 +72,13 @@ int vfmi_vfio_detach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid)
 		.pasid = pasid,
 	};
 
-	return command(sys, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
+	return vfmi_sys_command(sys, fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach);
 }
 
 int vfmi_vfio_device_info(struct vfmi_sys *sys, int fd, struct vfio_device_info *ret)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
-	int r = query(sys, fd, VFIO_DEVICE_GET_INFO, &info);
+	int r = vfmi_sys_query(sys, fd, VFIO_DEVICE_GET_INFO, &info);
 
 	if (r < 0)
 		return r;
@@ -173,7 +154,7 @@ static int ask_region(struct vfmi_sys *sys, int fd, uint32_t index, size_t room,
 		return -ENOMEM;
 	info->argsz = (uint32_t)room;
 	info->index = index;
-	r = query(sys, fd, VFIO_DEVICE_GET_REGION_INFO, info);
+	r = vfmi_sys_query(sys, fd, VFIO_DEVICE_GET_REGION_INFO, info);
 	if (r < 0) {
 		free(info);
 		return r;
@@ -213,7 +194,7 @@ int vfmi_vfio_region_info(struct vfmi_sys *sys, int fd, uint32_t index, struct v
 int vfmi_vfio_irq_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_irq_info *ret)
 {
 	struct vfio_irq_info info = { .argsz = sizeof(info), .index = index };
-	int r = query(sys, fd, VFIO_DEVICE_GET_IRQ_INFO, &info);
+	int r = vfmi_sys_query(sys, fd, VFIO_DEVICE_GET_IRQ_INFO, &info);
 
 	if (r < 0)
 		return r;
@@ -239,14 +220,14 @@ int vfmi_vfio_set_irqs(struct vfmi_sys *sys, int fd, uint32_t index, uint32_t fl
 	set->count = count;
 	if (data_length > 0)
 		memcpy(set->data, data, data_length);
-	r = command(sys, fd, VFIO_DEVICE_SET_IRQS, set);
+	r = vfmi_sys_command(sys, fd, VFIO_DEVICE_SET_IRQS, set);
 	free(set);
 	return r;
 }
 
 int vfmi_vfio_reset(struct vfmi_sys *sys, int fd)
 {
-	return command(sys, fd, VFIO_DEVICE_RESET, NULL);
+	return vfmi_sys_command(sys, fd, VFIO_DEVICE_RESET, NULL);
 }
 
 /* One question with room for @count functions; -ENOSPC with *@count what there are. */
@@ -259,10 +240,10 @@ static int ask_hot_reset(struct vfmi_sys *sys, int fd, uint32_t *count, struct v
 	if (!info)
 		return -ENOMEM;
 	info->argsz = (uint32_t)room;
-	r = query(sys, fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info);
-	if (r == 0 && info->count > *count)
+	r = vfmi_sys_query(sys, fd, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, info);
+	if (r >= 0 && info->count > *count)
 		r = -EIO;
-	if (r == 0) {
+	if (r >= 0) {
 		*ret = info;
 		return 0;
 	}
@@ -301,7 +282,7 @@ int vfmi_vfio_hot_reset(struct vfmi_sys *sys, int fd, const int32_t *group_fds, 
 	reset->count = count;
 	if (count > 0)
 		memcpy(reset->group_fds, group_fds, count * sizeof(*group_fds));
-	r = command(sys, fd, VFIO_DEVICE_PCI_HOT_RESET, reset);
+	r = vfmi_sys_command(sys, fd, VFIO_DEVICE_PCI_HOT_RESET, reset);
 	free(reset);
 	return r;
 }
@@ -316,7 +297,7 @@ int vfmi_vfio_ioeventfd(struct vfmi_sys *sys, int fd, uint64_t position, uint32_
 		.fd = eventfd,
 	};
 
-	return command(sys, fd, VFIO_DEVICE_IOEVENTFD, &entry);
+	return vfmi_sys_command(sys, fd, VFIO_DEVICE_IOEVENTFD, &entry);
 }
 
 int vfmi_vfio_dma_buf(struct vfmi_sys *sys, int fd, uint32_t index, const struct vfio_region_dma_range *ranges,
@@ -360,8 +341,8 @@ int vfmi_vfio_feature(struct vfmi_sys *sys, int fd, uint32_t feature, uint32_t o
 	request->flags = feature | op;
 	if (length > 0)
 		memcpy(request->data, data, length);
-	r = op == VFIO_DEVICE_FEATURE_SET ? command(sys, fd, VFIO_DEVICE_FEATURE, buf)
-					  : query(sys, fd, VFIO_DEVICE_FEATURE, buf);
+	r = op == VFIO_DEVICE_FEATURE_SET ? vfmi_sys_command(sys, fd, VFIO_DEVICE_FEATURE, buf)
+					  : vfmi_sys_query(sys, fd, VFIO_DEVICE_FEATURE, buf);
 	if (r < 0)
 		return r;
 	if (length > 0)
@@ -420,7 +401,7 @@ int vfmi_vfio_mig_size(struct vfmi_sys *sys, int fd, uint64_t *ret_bytes)
 int vfmi_vfio_precopy_info(struct vfmi_sys *sys, int data_fd, struct vfio_precopy_info *ret)
 {
 	struct vfio_precopy_info info = { .argsz = sizeof(info) };
-	int r = query(sys, data_fd, VFIO_MIG_GET_PRECOPY_INFO, &info);
+	int r = vfmi_sys_query(sys, data_fd, VFIO_MIG_GET_PRECOPY_INFO, &info);
 
 	if (r < 0)
 		return r;

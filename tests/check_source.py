@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ("lib/uapi/", set()),
     (r"lib/sys\.[ch]", {"sys.h"}),
-    (r"lib/(wire)\.h", set()),
+    (r"lib/(wire|numbers)\.h", set()),
     (r"lib/vfio\.[ch]", {"sys.h", "vfio.h", "uapi/vfio.h"}),
-    (r"lib/iommufd\.[ch]", {"sys.h", "iommufd.h", "uapi/iommufd.h"}),
+    (r"lib/iommufd\.[ch]", {"sys.h", "numbers.h", "iommufd.h", "uapi/iommufd.h"}),
     (r"lib/container\.[ch]", {"sys.h", "container.h", "uapi/vfio.h"}),
     (r"lib/(fsm|match|inspect|lend-wire|stream-[a-z]+)\.[ch]",
      {"internal.h", "wire.h", "stream-format.h", "stream-order.h", "stream-records.h", "lend-wire.h", "fsm.h",

@@ -127,7 +127,7 @@ static void note_failure(struct search *search, uint32_t backend, int code, cons
 		search->remedy = trouble->remedy;
 	}
 	/* the two compat modes, and the two of type1, fail alike */
-	if (search->last_what == trouble->what)
+	if (search->last_what && !strcmp(search->last_what, trouble->what))
 		return;
 	search->last_what = trouble->what;
 	snprintf(search->text + at, sizeof(search->text) - at, "%s%s: %s: %s", at ? "; " : "",

@@ -77,12 +77,13 @@ static int make_own(struct vfm_device *dev, uint32_t *ret_hwpt)
 	if (r < 0)
 		return r;
 	*ret_hwpt = (*find(dev, WHOLE_DEVICE))->hwpt;
-	return *ret_hwpt == dev->pt_id ? -EINVAL : 0;
+	return 0;
 }
 
 /*
  * The device itself moves to a page table for PASIDs of the address space it is attached to; not away from one with
- * dirty tracking, which would end unseen.
+ * dirty tracking, which would end unseen. Where it is believed to be there it is told so once more: a way back that
+ * was reported as failed may have been gone.
  */
 static int move_device(struct vfm_device *dev)
 {
@@ -96,13 +97,24 @@ static int move_device(struct vfm_device *dev)
 		return r;
 	r = vfmi_vfio_attach(dev->sys, dev->fd, &pt_id);
 	if (r < 0) {
-		forget(dev, find(dev, WHOLE_DEVICE));
+		if (dev->pt_id != pt_id)
+			forget(dev, find(dev, WHOLE_DEVICE));
 		return r;
 	}
 	vfmi_iommu_detached(dev->iommu, dev->pt_id);
 	dev->pt_id = pt_id;
 	vfmi_iommu_attached(dev->iommu, pt_id);
 	return 0;
+}
+
+/* Nothing came of the PASID: the device gets the page table it would have had without. */
+static void move_back(struct vfm_device *dev)
+{
+	int r = vfmi_iommu_attach(dev->iommu, dev->fd, dev->devid, &dev->pt_id);
+
+	if (r < 0)
+		vfmi_log(dev->ctx, VFM_LOG_WARNING, "%s: " ATTACH_STEP ": it stays on a page table for PASIDs: %s",
+			 dev->name, vfmi_errno_text(-r));
 }
 
 /* Asked first, since later kernels (seen: Linux 7.2) attach a device without PASIDs, to no effect. */
@@ -118,6 +130,7 @@ static int has_pasid(struct vfm_device *dev, struct vfm_iommu *iommu, uint32_t p
 
 static int attach(struct vfm_device *dev, uint32_t pasid, struct vfm_iommu *iommu)
 {
+	const uint32_t before = dev->pt_id;
 	uint32_t pt_id;
 	int r = has_pasid(dev, iommu, pasid);
 
@@ -130,6 +143,8 @@ static int attach(struct vfm_device *dev, uint32_t pasid, struct vfm_iommu *iomm
 	if (r == -EINVAL && move_device(dev) == 0) {
 		pt_id = (*find(dev, pasid))->hwpt;
 		r = vfmi_vfio_attach_pasid(dev->sys, dev->fd, pasid, &pt_id);
+		if (r < 0 && dev->pt_id != before)
+			move_back(dev);
 	}
 	if (r < 0)
 		forget(dev, find(dev, pasid));

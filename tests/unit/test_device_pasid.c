@@ -118,6 +118,23 @@ START_TEST(dirty_tracking_is_not_lost_to_a_pasid)
 }
 END_TEST
 
+/* The third attach is the PASID's second: the device has moved by then. */
+START_TEST(device_moves_back_when_nothing_came_of_it)
+{
+	uint32_t before;
+
+	start("kernel=6.15;" DEVICES);
+	before = vfm_device_pt_id(m.dev[0]);
+	machine_fault(&m, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", VFM_SIM_FAULT_BEFORE, 3, 1, ENOMEM);
+	ck_assert_int_eq(vfm_device_attach_pasid(m.dev[0], 7, m.iommu, &err), -ENOMEM);
+	ck_assert_uint_eq(vfm_sim_faults_hit(m.sim), 1);
+	ck_assert_uint_eq(vfm_device_pt_id(m.dev[0]), before);
+	ck_assert_int_eq(vfm_device_detach_pasid(m.dev[0], 7, &err), -ENOENT);
+	ck_assert_msg(vfm_device_attach_pasid(m.dev[0], 7, m.iommu, &err) == 0, "%s", err.message);
+	machine_close(&m);
+}
+END_TEST
+
 START_TEST(older_kernel_is_told)
 {
 	start("kernel=6.12;" DEVICES);
@@ -137,6 +154,7 @@ int main(void)
 	tcase_add_test(tc, no_pasids_whatever_the_kernel_says);
 	tcase_add_test(tc, device_that_was_detached_moves_again);
 	tcase_add_test(tc, dirty_tracking_is_not_lost_to_a_pasid);
+	tcase_add_test(tc, device_moves_back_when_nothing_came_of_it);
 	tcase_add_test(tc, older_kernel_is_told);
 	suite_add_tcase(suite, tc);
 	return machine_main(suite);

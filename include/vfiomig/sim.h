@@ -107,7 +107,8 @@ VFM_API VFM_MUST_CHECK int vfm_sim_executor(struct vfm_sim *sim, struct vfm_exec
 /**
  * vfm_sim_poke() - act on a device from outside, as hardware or another administrator would
  * @action: "reset" (asynchronous reset), "error" (goes to ERROR), "unplug", "dirty=BYTES" (PRE_COPY devices have that
- *          much more to send), "irq=INDEX:VECTOR", "fail-arc=N" (the Nth arc from now fails with EIO),
+ *          much more to send), "write=IOVA:BYTES" (it writes to memory, if it is bound and runs and may),
+ *          "irq=INDEX:VECTOR", "fail-arc=N" (the Nth arc from now fails with EIO),
  *          "error-interrupt" (an uncorrectable error), "request" (the kernel wants the device back)
  *
  * Return: 0, -ENODEV, -EINVAL. Since: 0.1

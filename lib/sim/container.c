@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The container: groups come and go, VFIO_SET_IOMMU gives it an address space, the last group takes that away. */
-#include "spaces.h"
+#include "pages.h"
 #include "uapi/vfio.h"
 
 #define VFIO_TYPE1_NESTING_IOMMU 6u /* until Linux 6.13 */
@@ -70,6 +70,24 @@ static void drop_space(struct vfm_sim *sim, struct sim_object *container)
 	container->link = 0;
 }
 
+/* With the last device of an IOMMU all that it could reach is dirty, once. */
+static void settle_tracking(struct vfm_sim *sim, uint32_t slot)
+{
+	struct sim_pages *set = vfmi_sim_pages(sim, SIM_PAGES_SPACE, slot);
+	struct sim_space *space = &sim->machine->space[slot];
+	bool physical = vfmi_sim_attached(sim, slot, true);
+	const struct sim_map *map;
+	uint64_t from = 0;
+
+	while (space->physical && !physical && (map = vfmi_sim_map_next(sim, slot, from, UINT64_MAX))) {
+		vfmi_sim_pages_add(sim, set, map->iova, vfmi_sim_map_last(map));
+		from = vfmi_sim_map_last(map) + 1;
+		if (!from)
+			break;
+	}
+	space->physical = physical;
+}
+
 /* Without a group there is no IOMMU, and no address space is without its container. */
 void vfmi_sim_containers_settle(struct vfm_sim *sim)
 {
@@ -83,6 +101,8 @@ void vfmi_sim_containers_settle(struct vfm_sim *sim)
 
 		if (space->id && space->type && object_at(sim, space->owner)->link != i + 1)
 			vfmi_sim_space_free(sim, space);
+		else if (space->id && space->tracking)
+			settle_tracking(sim, i);
 	}
 }
 

@@ -187,6 +187,11 @@ static bool set_dirty(struct sim_device *dev, const char *value)
 	return set_flag(dev, value, "1", SIM_DEVICE_DIRTY);
 }
 
+static bool set_log(struct sim_device *dev, const char *value)
+{
+	return vfmi_sim_profile(dev)->log && set_flag(dev, value, "1", SIM_DEVICE_LOG);
+}
+
 static bool set_iommu(struct sim_device *dev, const char *value)
 {
 	return set_flag(dev, value, "0", SIM_DEVICE_NO_IOMMU);
@@ -231,6 +236,7 @@ static const struct {
 	{ "version", set_version },   { "ports", set_ports }, { "arc", set_arc },     { "rate", set_rate },
 	{ "intx", set_intx },	      { "msix", set_msix },   { "sriov", set_sriov }, { "pf", set_pf },
 	{ "fail-arc", set_fail_arc }, { "ready", set_ready }, { "reset", set_reset }, { "unready", set_unready },
+	{ "log", set_log },
 };
 
 static int apply_key(struct sim_device *dev, char *text, const struct sim_complaint *complaint)
@@ -352,6 +358,8 @@ static int add_device(struct sim_machine *machine, char *text, const struct sim_
 	dev->state = VFIO_DEVICE_STATE_RUNNING;
 	dev->irq.type = SIM_IRQ_NONE;
 	dev->flags = vfmi_sim_profile(dev) == &vfmi_sim_nvme ? 0 : SIM_DEVICE_VFIO;
+	if (vfmi_sim_profile(dev)->log > SIM_LOG_STUB)
+		dev->flags |= SIM_DEVICE_LOG;
 	dev->cdev = vfio_devices(machine);
 	dev->group = machine->devices + 1;
 
@@ -467,6 +475,8 @@ static uint64_t lay_out(struct sim_machine *machine)
 
 	machine->maps_at = at;
 	at += align_up((uint64_t)SIM_MAX_MAPS * sizeof(struct sim_map), page);
+	machine->pages_at = at;
+	at += align_up((uint64_t)SIM_PAGE_SETS * sizeof(struct sim_pages), page);
 	for (i = 0; i < machine->devices; i++) {
 		machine->device[i].bitmap_at = at;
 		at += align_up(align_up(machine->device[i].state_bytes, SIM_BLOCK) / SIM_BLOCK, 64) / 8;

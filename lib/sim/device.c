@@ -19,6 +19,7 @@ void vfmi_sim_reset(struct vfm_sim *sim, struct sim_device *dev)
 	sim->machine->resets++;
 	dev->reset_count++;
 	vfmi_sim_session_close(dev);
+	dev->log_shift = 0;
 	dev->state = VFIO_DEVICE_STATE_RUNNING;
 	if (profile->quirks & SIM_MDEV)
 		return;
@@ -127,6 +128,7 @@ void vfmi_sim_unbind(struct vfm_sim *sim, struct sim_device *dev)
 {
 	vfmi_sim_irq_drop(sim, dev);
 	vfmi_sim_session_close(dev);
+	dev->log_shift = 0;
 	if (!vfmi_sim_quirk(dev, SIM_MDEV))
 		vfmi_sim_reset(sim, dev);
 	/* What a container holds it holds by the group. */

@@ -428,6 +428,7 @@ const struct sim_profile vfmi_sim_edu = {
 	.driver = "vfiomig_edu",
 	.quirks = SIM_WIPED_BY_RESUMING | SIM_HAS_CONTENTS,
 	.migration_flags = 7,
+	.log = SIM_LOG_PLAIN,
 	.state_bytes = 64u << 20,
 	.regions = 11,
 	.irqs = 5,

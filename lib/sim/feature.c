@@ -3,10 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "profile.h"
+#include "pages.h"
 #include "uapi/vfio.h"
-
-#define DMA_LOGGING_MIN 24u /* the shorter of the structs that start a log and read it */
 
 #define OPS (VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET)
 
@@ -257,23 +255,12 @@ static int feature_u64(const struct vfio_device_feature *feature, void *data, ui
 	return r;
 }
 
-/* mtty has the DMA log's functions and nothing behind them. */
-static int feature_log(const struct vfio_device_feature *feature, uint32_t number)
-{
-	const uint32_t op = number == VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT ? VFIO_DEVICE_FEATURE_GET
-									     : VFIO_DEVICE_FEATURE_SET;
-	const size_t min = number == VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP ? 0 : DMA_LOGGING_MIN;
-
-	return check(feature->flags, feature->argsz - sizeof(*feature), op, min) == -EINVAL ? -EINVAL : 0;
-}
-
-static int feature_other(struct vfm_sim *sim, struct sim_device *dev, const struct vfio_device_feature *feature)
+static int feature_other(struct vfm_sim *sim, struct sim_device *dev, struct vfio_device_feature *feature)
 {
 	uint32_t number = feature->flags & VFIO_DEVICE_FEATURE_MASK;
 
-	if (vfmi_sim_quirk(dev, SIM_MDEV) && number >= VFIO_DEVICE_FEATURE_DMA_LOGGING_START &&
-	    number <= VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)
-		return feature_log(feature, number);
+	if (number >= VFIO_DEVICE_FEATURE_DMA_LOGGING_START && number <= VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)
+		return vfmi_sim_log_feature(sim, dev, feature, feature->data);
 	if (vfmi_sim_quirk(dev, SIM_MDEV))
 		return -ENOTTY;
 	if (number >= VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY && number <= VFIO_DEVICE_FEATURE_LOW_POWER_EXIT)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* iommufd's page tables: made by hand or by an attach, what devices are attached to, and what they track. */
-#include "spaces.h"
+#include "pages.h"
 #include "uapi/iommufd.h"
 #include "uapi/vfio.h"
 
@@ -355,7 +355,7 @@ void vfmi_sim_detach_pasid(struct vfm_sim *sim, struct sim_device *dev, uint32_t
 	vfmi_sim_hwpt_repair(sim);
 }
 
-/* dirty tracking: flags and refusals; nothing is remembered as dirty yet */
+/* dirty tracking */
 
 static int set_tracking(struct vfm_sim *sim, uint32_t ctx, const struct iommu_hwpt_set_dirty_tracking *cmd)
 {
@@ -367,6 +367,8 @@ static int set_tracking(struct vfm_sim *sim, uint32_t ctx, const struct iommu_hw
 		return vfmi_sim_unknown_id(sim, cmd->hwpt_id);
 	if (!(hwpt->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING))
 		return -EOPNOTSUPP;
+	if (cmd->flags)
+		vfmi_sim_pages_clear(sim, vfmi_sim_pages(sim, SIM_PAGES_HWPT, slot_of(sim, hwpt)));
 	hwpt->tracking = cmd->flags;
 	return 0;
 }
@@ -385,6 +387,30 @@ static int bitmap_check(const struct vfm_sim *sim, const struct sim_hwpt *hwpt,
 	return (cmd->iova | (last + 1)) & (cmd->page_size - 1) ? -EINVAL : 0;
 }
 
+/*
+ * iommufd does not look at how reading went: what is behind a hole is not read and keeps its bits, what cannot be
+ * written to the bitmap is lost, and neither is an error. What IOMMUs do without tracking, refuse, is not seen either.
+ */
+static void tell_bitmap(struct vfm_sim *sim, const struct sim_hwpt *hwpt, const struct iommu_hwpt_get_dirty_bitmap *cmd)
+{
+	const struct sim_bits bits = { .iova = cmd->iova,
+				       .length = cmd->length,
+				       .data = cmd->data,
+				       .shift = (uint32_t)__builtin_ctzll(cmd->page_size) };
+	const uint64_t last = cmd->iova + (cmd->length - 1);
+	struct sim_pages *set = vfmi_sim_pages(sim, SIM_PAGES_HWPT, slot_of(sim, hwpt));
+	uint64_t from = cmd->iova, end;
+	const struct sim_map *map;
+
+	while (hwpt->tracking && (map = vfmi_sim_map_next(sim, hwpt->space, from, from))) {
+		end = vfmi_min_u64(vfmi_sim_map_last(map), last);
+		vfmi_sim_pages_tell(sim, set, from, end, &bits, cmd->flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR);
+		if (end == last)
+			break;
+		from = end + 1;
+	}
+}
+
 static int get_bitmap(struct vfm_sim *sim, uint32_t ctx, const struct iommu_hwpt_get_dirty_bitmap *cmd)
 {
 	const struct sim_hwpt *hwpt = vfmi_sim_hwpt(sim, ctx, cmd->hwpt_id);
@@ -397,7 +423,10 @@ static int get_bitmap(struct vfm_sim *sim, uint32_t ctx, const struct iommu_hwpt
 	r = bitmap_check(sim, hwpt, cmd);
 	if (r)
 		return r;
-	return hwpt->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING ? 0 : -EOPNOTSUPP;
+	if (!(hwpt->flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING))
+		return -EOPNOTSUPP;
+	tell_bitmap(sim, hwpt, cmd);
+	return 0;
 }
 
 int vfmi_sim_hwpt_ioctl(struct vfm_sim *sim, uint32_t ctx, unsigned long request, void *arg)

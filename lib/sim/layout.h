@@ -4,7 +4,8 @@
  *
  *   0             struct sim_machine, the tables
  *   maps_at       the maps of all address spaces, SIM_MAX_MAPS of them
- *                 for each device its bitmap of changed blocks; both mapped like the tables
+ *   pages_at      the sets of pages that devices have written, SIM_PAGE_SETS of them
+ *                 for each device its bitmap of changed blocks; all of it mapped like the tables
  *   mapped_bytes  for each device its contents and one block for the piece being saved; read and written, never
  *                 mapped, so that 16 GiB of state cost no memory
  *   SIM_OBJECT_BASE + n  no bytes: lock and file position of open file n
@@ -18,7 +19,7 @@
 #include <stdint.h>
 
 #define SIM_MAGIC "VFMSIM\r\n"
-#define SIM_VERSION 2u
+#define SIM_VERSION 3u
 
 #define SIM_MAX_DEVICES 32u
 #define SIM_MAX_OBJECTS 512u
@@ -29,6 +30,7 @@
 #define SIM_MAX_PASIDS 4u
 #define SIM_MAX_VECTORS 16u
 #define SIM_MAX_IOEVENTS 8u
+#define SIM_MAX_RUNS 4095u /* of pages, in a set */
 #define SIM_MAX_STATE (1ull << 37)
 
 #define SIM_BLOCK 65536u /* granule of change tracking */
@@ -78,6 +80,8 @@ struct sim_space {
 	uint32_t maps;
 	uint64_t bytes; /* charged for them */
 	uint32_t no_vaddr;
+	uint32_t tracking; /* VFIO_IOMMU_DIRTY_PAGES_FLAG_START; a container's */
+	uint32_t physical; /* while it tracks: devices of an IOMMU are in it */
 	uint32_t allowed_count;
 	struct sim_window allowed[SIM_MAX_ALLOWED];
 	/* Below this nothing is free for as much with such an alignment: where the last search ended. */
@@ -116,6 +120,16 @@ struct sim_map {
 	uint64_t file_ino;
 	uint64_t file_at;
 };
+
+/* Pages, as runs of addresses in order. */
+struct sim_pages {
+	uint32_t changing; /* somebody is about it */
+	uint32_t count;
+	uint64_t reserved;
+	struct sim_window run[SIM_MAX_RUNS];
+};
+
+#define SIM_PAGE_SETS (SIM_MAX_HWPTS + SIM_MAX_SPACES + 2u * SIM_MAX_DEVICES)
 
 /* An eventfd armed for a vector: a duplicate in the process that armed it. */
 struct sim_signal {
@@ -278,6 +292,7 @@ enum sim_device_flag {
 	SIM_DEVICE_UNPLUGGED = 2,
 	SIM_DEVICE_NO_IOMMU = 4, /* none translates for it */
 	SIM_DEVICE_DIRTY = 8,	 /* its IOMMU tracks what it writes */
+	SIM_DEVICE_LOG = 16,	 /* it does so itself */
 };
 
 struct sim_device {
@@ -326,6 +341,8 @@ struct sim_device {
 	uint32_t virq_disabled;
 	uint32_t failed; /* xe: an illegal change of state; every other fails until a reset */
 	uint32_t power;
+	uint32_t log_shift; /* of the pages its log tells apart; 0: no log has been started */
+	uint32_t log_reserved;
 	uint32_t has_token; /* vf_token is known to somebody */
 	uint8_t vf_token[16];
 	uint64_t ready_at_ns;
@@ -348,6 +365,7 @@ struct sim_device {
 enum sim_busy {
 	SIM_BUSY_MAPS = 1,
 	SIM_BUSY_GROUPS = 2,
+	SIM_BUSY_PAGES = 4,
 };
 
 /* What the simulated kernel is and has; create.c sets it. */
@@ -367,6 +385,7 @@ struct sim_machine {
 	uint32_t tables_bytes;
 	uint64_t mapped_bytes;
 	uint64_t maps_at;
+	uint64_t pages_at;
 	uint64_t wall_base_s;
 	uint64_t now_ns;
 	uint64_t resets;

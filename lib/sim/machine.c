@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "spaces.h"
+#include "pages.h"
 
 uint32_t vfmi_sim_index(const struct vfm_sim *sim, const struct sim_device *dev)
 {
@@ -61,6 +61,8 @@ static void machine_repair(struct vfm_sim *sim)
 	}
 	if (machine->busy & SIM_BUSY_MAPS)
 		vfmi_sim_maps_repair(sim);
+	if (machine->busy & SIM_BUSY_PAGES)
+		vfmi_sim_pages_repair(sim);
 	if (machine->busy & SIM_BUSY_GROUPS)
 		vfmi_sim_groups_settle(sim);
 	for (i = 0; i < machine->devices; i++)

@@ -6,7 +6,7 @@
  */
 #include <sys/mman.h>
 
-#include "spaces.h"
+#include "pages.h"
 
 static struct sim_map *table(const struct vfm_sim *sim)
 {
@@ -168,6 +168,7 @@ void vfmi_sim_map_free(struct vfm_sim *sim, struct sim_map *map)
 	uint32_t node = vfmi_sim_map_index(sim, map) + 1;
 	size_t length = (size_t)map->length;
 
+	vfmi_sim_pages_unmapped(sim, map->space, map->iova, vfmi_sim_map_last(map));
 	begin(sim);
 	take_out(sim, &space->root, node);
 	space->maps--;

@@ -204,6 +204,7 @@ const struct sim_profile vfmi_sim_mlx5 = {
 	.driver = "mlx5_vfio_pci",
 	.quirks = SIM_PCIE | SIM_POLLS | SIM_STATE_BEFORE_DEAD | SIM_ERROR_KILLS | SIM_HAS_CONTENTS,
 	.migration_flags = 7,
+	.log = SIM_LOG_MLX5,
 	.state_bytes = 4u << 20,
 	.regions = 9,
 	.irqs = 5,

@@ -378,6 +378,7 @@ const struct sim_profile vfmi_sim_mtty = {
 	.driver = "mtty",
 	.quirks = SIM_MDEV | SIM_PRECOPY_ENDS_IN_0 | SIM_STATE_BEFORE_DEAD,
 	.migration_flags = 7,
+	.log = SIM_LOG_STUB,
 	.regions = 9,
 	.irqs = 5,
 	.vendor = 0x4348,

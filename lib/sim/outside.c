@@ -84,6 +84,25 @@ static int poke_irq(struct vfm_sim *sim, struct sim_device *dev, const char *val
 	return 0;
 }
 
+/* The device writes to memory, other bytes each time, without a driver that makes it do so. */
+static int poke_write(struct vfm_sim *sim, struct sim_device *dev, const char *value)
+{
+	char *end;
+	uint64_t iova = strtoull(value, &end, 0), length, done = 0, n;
+	uint8_t bytes[4096];
+
+	if (end == value || *end != ':' || !number_of(end + 1, &length) || !length || !dev->bound ||
+	    !vfmi_sim_runs(dev))
+		return -EINVAL;
+	memset(bytes, (int)(++sim->machine->serial & 0xff), sizeof(bytes));
+	for (; done < length; done += n) {
+		n = vfmi_min_u64(length - done, sizeof(bytes));
+		if (!vfmi_sim_dma(sim, dev, iova + done, bytes, (size_t)n, true))
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static int poke_fail_arc(struct sim_device *dev, const char *value)
 {
 	uint64_t n;
@@ -111,6 +130,7 @@ static int poke(struct vfm_sim *sim, struct sim_device *dev, const char *action)
 		if (!dev->migration_flags)
 			return -EINVAL;
 		vfmi_sim_session_close(dev);
+		dev->log_shift = 0;
 		dev->state = VFIO_DEVICE_STATE_ERROR;
 		return 0;
 	}
@@ -130,6 +150,8 @@ static int poke(struct vfm_sim *sim, struct sim_device *dev, const char *action)
 	}
 	if (!strncmp(action, "dirty=", 6))
 		return poke_dirty(sim, dev, action + 6);
+	if (!strncmp(action, "write=", 6))
+		return poke_write(sim, dev, action + 6);
 	if (!strncmp(action, "irq=", 4))
 		return poke_irq(sim, dev, action + 4);
 	if (!strncmp(action, "fail-arc=", 9))

@@ -75,6 +75,7 @@ const struct sim_profile vfmi_sim_pds = {
 	.driver = "pds_vfio_pci",
 	.quirks = SIM_PCIE | SIM_WIPED_BY_RESUMING | SIM_HAS_CONTENTS,
 	.migration_flags = 3,
+	.log = SIM_LOG_PDS,
 	.state_bytes = 16u << 10,
 	.state_max = BUFFER_BYTES,
 	.regions = 9,

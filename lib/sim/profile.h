@@ -18,6 +18,15 @@ enum sim_quirk {
 	SIM_ARC_POISONS = 512,	    /* an illegal change of state marks the device failed */
 };
 
+/* A log of its own, of what it writes. */
+enum sim_log {
+	SIM_LOG_NONE = 0,
+	SIM_LOG_PLAIN = 1, /* none in the driver; switched on by the machine's description */
+	SIM_LOG_STUB = 2,  /* functions and nothing behind them */
+	SIM_LOG_MLX5 = 3,
+	SIM_LOG_PDS = 4,
+};
+
 struct sim_region {
 	uint64_t size; /* 0 absent, UINT64_MAX the size of the contents */
 	uint32_t flags;
@@ -32,6 +41,7 @@ struct sim_profile {
 	const char *driver;
 	uint32_t quirks;
 	uint32_t migration_flags; /* 0: does not migrate */
+	uint32_t log;		  /* enum sim_log */
 	uint64_t state_bytes;	  /* default of state= */
 	uint64_t state_max;	  /* of state=, 0: as much as any */
 	uint32_t regions;	  /* GET_INFO */

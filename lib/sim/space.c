@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Address spaces whatever made them: their windows and alignment, places in them, unmapping, DMA through them. */
-#include "spaces.h"
+#include "pages.h"
 #include "uapi/iommufd.h"
 #include "uapi/vfio.h"
 
@@ -285,7 +285,15 @@ static bool dma_piece(struct vfm_sim *sim, struct sim_device *dev, uint64_t iova
 	*ret_done = (size_t)vfmi_min_u64(length, map->length - (iova - map->iova));
 	if (map->pid != (uint32_t)sim->pid && !vfmi_sim_alive(map->pid, map->start_time))
 		return false;
+	if (to_memory)
+		vfmi_sim_wrote(sim, dev, iova, *ret_done);
 	return vfmi_sim_memory(map->pid, map->vaddr + (iova - map->iova), buf, *ret_done, to_memory);
+}
+
+/* Mediated devices have no command register that would hold them back. */
+static bool may_dma(const struct sim_device *dev)
+{
+	return dev->space && (vfmi_sim_quirk(dev, SIM_MDEV) || vfmi_sim_config_master(dev));
 }
 
 bool vfmi_sim_dma(struct vfm_sim *sim, struct sim_device *dev, uint64_t iova, void *buf, size_t length, bool to_memory)
@@ -293,7 +301,7 @@ bool vfmi_sim_dma(struct vfm_sim *sim, struct sim_device *dev, uint64_t iova, vo
 	size_t done = 0, n = 0;
 
 	for (; done < length; done += n) {
-		if (!dev->space || !vfmi_sim_config_master(dev) || iova + done < iova ||
+		if (!may_dma(dev) || iova + done < iova ||
 		    !dma_piece(sim, dev, iova + done, (uint8_t *)buf + done, length - done, to_memory, &n)) {
 			dev->dma_faults++;
 			return false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vfio_iommu_type1: the maps of a container, in its first version and its second. */
-#include "spaces.h"
+#include "pages.h"
 #include "uapi/iommufd.h"
 #include "uapi/vfio.h"
 
@@ -129,12 +129,20 @@ static int set_vaddr(struct vfm_sim *sim, struct sim_map *map, const struct vfio
 	return 0;
 }
 
+/* While pages are tracked each map has a bitmap, and there is an end to their size. */
+static bool has_bitmap(const struct vfm_sim *sim, uint64_t length)
+{
+	return length / sim->machine->page_size <= INT32_MAX;
+}
+
 static int map_check(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dma_map *cmd)
 {
 	bool writable = cmd->flags & VFIO_DMA_MAP_FLAG_WRITE;
 
 	if (space_at(sim, slot)->maps >= sim->machine->host.entries)
 		return -ENOSPC;
+	if (space_at(sim, slot)->tracking && !has_bitmap(sim, cmd->size))
+		return -EINVAL;
 	if (!vfmi_sim_pinned(sim, slot))
 		return 0; /* nobody looks at addresses until a mediated device uses them */
 	if (!vfmi_sim_in_windows(sim, slot, cmd->iova, cmd->iova + (cmd->size - 1)))
@@ -230,17 +238,120 @@ static int take_vaddr(struct vfm_sim *sim, uint32_t slot, uint64_t first, uint64
 	return 0;
 }
 
-/* The first version takes maps that begin in the range whole, however far they reach, and stops at one before it. */
-static uint64_t take_maps(struct vfm_sim *sim, uint32_t slot, uint64_t first, uint64_t last)
-{
-	struct sim_map *map;
-	uint64_t bytes = 0;
+/* VFIO_IOMMU_DIRTY_PAGES, and the bitmap that comes with an unmap */
 
-	while ((map = vfmi_sim_map_next(sim, slot, first, last)) && map->iova >= first) {
-		bytes += map->length;
-		vfmi_sim_map_free(sim, map);
+static bool pages_fit(const struct vfio_bitmap *bitmap, uint64_t size)
+{
+	uint64_t pages = size >> __builtin_ctzll(bitmap->pgsize);
+
+	return pages && bitmap->size && bitmap->size <= MAX_BITMAP && bitmap->size / 8 >= (pages - 1) / 64 + 1;
+}
+
+static bool bitmap_fits(struct vfm_sim *sim, const struct vfio_bitmap *bitmap, uint64_t size)
+{
+	if (bitmap->pgsize)
+		return pages_fit(bitmap, size);
+	vfmi_sim_strict(sim, "a bitmap of pages of 0 bytes");
+	return false;
+}
+
+/* The word that a map begins in keeps its other bits, those behind it are written whole. */
+static int tell_map(struct vfm_sim *sim, const struct sim_map *map, const struct sim_bits *bits)
+{
+	struct sim_pages *set = vfmi_sim_pages(sim, SIM_PAGES_SPACE, map->space);
+	uint64_t last = vfmi_sim_map_last(map);
+
+	if (!vfmi_sim_bits_clear(sim, bits, map->iova, last))
+		return -EFAULT;
+	/* What an IOMMU has mapped may be written at any time: all of it is dirty, whenever one asks. */
+	if (vfmi_sim_attached(sim, map->space, true) && !vfmi_sim_bits_set(sim, bits, map->iova, last))
+		return -EFAULT;
+	return vfmi_sim_pages_tell(sim, set, map->iova, last, bits, false) ? 0 : -EFAULT;
+}
+
+static struct sim_bits bits_of(const struct vfio_bitmap *bitmap, uint64_t iova, uint64_t size)
+{
+	return (struct sim_bits){
+		.iova = iova, .length = size, .data = bitmap->data, .shift = (uint32_t)__builtin_ctzll(bitmap->pgsize)
+	};
+}
+
+static int tell_range(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dirty_bitmap_get *get)
+{
+	const struct sim_bits bits = bits_of(&get->bitmap, get->iova, get->size);
+	uint64_t from = get->iova, last = get->iova + (get->size - 1);
+	const struct sim_map *map;
+	int r;
+
+	if (cuts(sim, slot, from, last))
+		return -EINVAL;
+	while ((map = vfmi_sim_map_next(sim, slot, from, last))) {
+		r = tell_map(sim, map, &bits);
+		if (r)
+			return r;
+		if (vfmi_sim_map_last(map) == last)
+			break;
+		from = vfmi_sim_map_last(map) + 1;
 	}
-	return bytes;
+	return 0;
+}
+
+static int get_dirty(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dirty_bitmap *cmd)
+{
+	const uint64_t page = sim->machine->page_size;
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+	uint64_t end;
+
+	if (cmd->argsz < sizeof(*cmd) + sizeof(get))
+		return bad(sim, "VFIO_IOMMU_DIRTY_PAGES", cmd->argsz, cmd->flags);
+	memcpy(&get, cmd->data, sizeof(get));
+	if (vfmi_add_overflows(get.iova, get.size, &end) || !bitmap_fits(sim, &get.bitmap, get.size))
+		return -EINVAL;
+	if (get.bitmap.pgsize != page || (get.iova | get.size) % page || !get.size)
+		return -EINVAL;
+	return space_at(sim, slot)->tracking ? tell_range(sim, slot, &get) : -EINVAL;
+}
+
+static int start_tracking(struct vfm_sim *sim, uint32_t slot)
+{
+	struct sim_space *space = space_at(sim, slot);
+	const struct sim_map *map;
+	uint64_t from = 0;
+
+	if (space->tracking)
+		return 0;
+	while ((map = vfmi_sim_map_next(sim, slot, from, UINT64_MAX))) {
+		if (!has_bitmap(sim, map->length))
+			return -EINVAL;
+		from = vfmi_sim_map_last(map) + 1;
+		if (!from)
+			break;
+	}
+	vfmi_sim_pages_clear(sim, vfmi_sim_pages(sim, SIM_PAGES_SPACE, slot));
+	space->physical = vfmi_sim_attached(sim, slot, true);
+	space->tracking = 1;
+	return 0;
+}
+
+static int dirty_pages(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dirty_bitmap *cmd)
+{
+	if (space_at(sim, slot)->type != VFIO_TYPE1v2_IOMMU)
+		return -EACCES;
+	if (!cmd)
+		return -EFAULT;
+	if (cmd->argsz < sizeof(*cmd))
+		return bad(sim, "VFIO_IOMMU_DIRTY_PAGES", cmd->argsz, 0);
+	switch (cmd->flags) {
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
+		return start_tracking(sim, slot);
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
+		space_at(sim, slot)->tracking = 0;
+		return 0;
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
+		return get_dirty(sim, slot, cmd);
+	default:
+		return bad(sim, "VFIO_IOMMU_DIRTY_PAGES", cmd->argsz, cmd->flags);
+	}
 }
 
 static int unmap_range(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dma_unmap *cmd,
@@ -260,6 +371,49 @@ static int unmap_range(struct vfm_sim *sim, uint32_t slot, const struct vfio_iom
 	return space_at(sim, slot)->type == VFIO_TYPE1v2_IOMMU && cuts(sim, slot, *ret_first, *ret_last) ? -EINVAL : 0;
 }
 
+/*
+ * The first version takes maps that begin in the range whole, however far they reach, and stops at one before it.
+ * Where @bits cannot be written, what was taken before stays taken.
+ */
+static int take_maps(struct vfm_sim *sim, uint32_t slot, uint64_t first, uint64_t last, const struct sim_bits *bits,
+		     uint64_t *ret_bytes)
+{
+	struct sim_map *map;
+	int r;
+
+	*ret_bytes = 0;
+	while ((map = vfmi_sim_map_next(sim, slot, first, last)) && map->iova >= first) {
+		r = bits ? tell_map(sim, map, bits) : 0;
+		if (r)
+			return r;
+		*ret_bytes += map->length;
+		vfmi_sim_map_free(sim, map);
+	}
+	return 0;
+}
+
+static int unmap_telling(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dma_unmap *cmd,
+			 uint64_t *ret_bytes)
+{
+	struct vfio_bitmap bitmap;
+	struct sim_bits bits;
+	uint64_t first, last;
+	int r;
+
+	if (cmd->argsz < sizeof(*cmd) + sizeof(bitmap))
+		return bad(sim, "VFIO_IOMMU_UNMAP_DMA", cmd->argsz, cmd->flags);
+	memcpy(&bitmap, cmd->data, sizeof(bitmap));
+	if (!bitmap_fits(sim, &bitmap, cmd->size))
+		return -EINVAL;
+	r = unmap_range(sim, slot, cmd, &first, &last);
+	if (!r && (!space_at(sim, slot)->tracking || bitmap.pgsize != sim->machine->page_size))
+		r = -EINVAL;
+	if (r)
+		return r;
+	bits = bits_of(&bitmap, cmd->iova, cmd->size);
+	return take_maps(sim, slot, first, last, &bits, ret_bytes);
+}
+
 static int unmap_dma(struct vfm_sim *sim, uint32_t slot, struct vfio_iommu_type1_dma_unmap *cmd)
 {
 	const uint32_t others = VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR;
@@ -269,15 +423,17 @@ static int unmap_dma(struct vfm_sim *sim, uint32_t slot, struct vfio_iommu_type1
 	if (cmd->argsz < sizeof(*cmd) || (cmd->flags & ~(others | VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)) ||
 	    ((cmd->flags & others) && (cmd->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)))
 		return bad(sim, "VFIO_IOMMU_UNMAP_DMA", cmd->argsz, cmd->flags);
-	if (cmd->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
-		return -EINVAL; /* no tracking has been started */
 	if ((cmd->flags & VFIO_DMA_UNMAP_FLAG_VADDR) && vfmi_sim_emulated(sim, slot))
 		return -EBUSY;
-	r = unmap_range(sim, slot, cmd, &first, &last);
-	if (!r && (cmd->flags & VFIO_DMA_UNMAP_FLAG_VADDR))
-		r = take_vaddr(sim, slot, first, last, &bytes);
-	else if (!r)
-		bytes = take_maps(sim, slot, first, last);
+	if (cmd->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP) {
+		r = unmap_telling(sim, slot, cmd, &bytes);
+	} else {
+		r = unmap_range(sim, slot, cmd, &first, &last);
+		if (!r && (cmd->flags & VFIO_DMA_UNMAP_FLAG_VADDR))
+			r = take_vaddr(sim, slot, first, last, &bytes);
+		else if (!r)
+			r = take_maps(sim, slot, first, last, NULL, &bytes);
+	}
 	if (!r)
 		cmd->size = bytes;
 	return r;
@@ -292,6 +448,8 @@ int vfmi_sim_type1_ioctl(struct vfm_sim *sim, uint32_t slot, unsigned long reque
 		return arg ? map_dma(sim, slot, arg) : -EFAULT;
 	case VFIO_IOMMU_UNMAP_DMA:
 		return arg ? unmap_dma(sim, slot, arg) : -EFAULT;
+	case VFIO_IOMMU_DIRTY_PAGES:
+		return dirty_pages(sim, slot, arg);
 	default:
 		return -ENOTTY;
 	}

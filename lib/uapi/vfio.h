@@ -231,6 +231,25 @@ struct vfio_device_feature {
 	uint8_t data[];
 };
 
+struct vfio_device_feature_dma_logging_control {
+	uint64_t page_size; /* in: wanted; out: used */
+	uint32_t num_ranges;
+	uint32_t reserved;
+	uint64_t ranges; /* user pointer */
+};
+
+struct vfio_device_feature_dma_logging_range {
+	uint64_t iova;
+	uint64_t length;
+};
+
+struct vfio_device_feature_dma_logging_report {
+	uint64_t iova;
+	uint64_t length;
+	uint64_t page_size;
+	uint64_t bitmap; /* user pointer */
+};
+
 #define VFIO_MIGRATION_STOP_COPY 0x1u
 #define VFIO_MIGRATION_P2P 0x2u
 #define VFIO_MIGRATION_PRE_COPY 0x4u
@@ -365,6 +384,28 @@ struct vfio_iommu_type1_dma_unmap {
 	uint64_t iova;
 	uint64_t size; /* out: bytes taken back */
 	uint8_t data[];
+};
+
+struct vfio_bitmap {
+	uint64_t pgsize;
+	uint64_t size; /* bytes */
+	uint64_t data; /* user pointer */
+};
+
+#define VFIO_IOMMU_DIRTY_PAGES_FLAG_START 0x1u
+#define VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP 0x2u
+#define VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP 0x4u
+
+struct vfio_iommu_type1_dirty_bitmap {
+	uint32_t argsz;
+	uint32_t flags;
+	uint8_t data[];
+};
+
+struct vfio_iommu_type1_dirty_bitmap_get {
+	uint64_t iova;
+	uint64_t size;
+	struct vfio_bitmap bitmap;
 };
 
 #endif

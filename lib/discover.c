@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Discovery: what sysfs and debugfs tell of PCI and mediated devices. Opens files to read text, never a device. */
+/* Discovery: what sysfs and debugfs tell of VFIO devices. Opens files to read text, never a device. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +9,15 @@
 #include "sysfs.h"
 
 #define FIND_STEP "find"
-#define PCI_DEVICES "/sys/bus/pci/devices"
-#define MDEV_DEVICES "/sys/bus/mdev/devices"
+#define PCI_BUS "pci"
+#define MDEV_BUS "mdev"
+#define BUS_DEVICES "/sys/bus/%s/devices"
 #define VFIO_CLASS "/sys/class/vfio-dev"
 #define VFIO_NODES "/dev/vfio/devices/"
 #define VFIO_DEBUG "/sys/kernel/debug/vfio"
 #define UUID_LENGTH 36
 #define NAME_ROOM sizeof(((struct vfm_identity *)NULL)->name)
+#define BUS_ROOM 32
 #define PATH_ROOM VFMI_SYSFS_PATH_ROOM
 
 /* reading sysfs */
@@ -107,6 +109,44 @@ static bool normal_uuid(const char *name, char *buf, size_t room)
 }
 
 /* one device */
+
+/* Where sysfs has it: /sys/bus/BUS/devices/NAME. */
+struct place {
+	char bus[BUS_ROOM];
+	char name[NAME_ROOM];
+};
+
+static bool is_on(const struct place *place, const char *bus)
+{
+	return !strcmp(place->bus, bus);
+}
+
+/* By the form of its name alone, which is then as sysfs writes it; on kernels before Linux 6.1 there is no more. */
+static bool place_by_form(const char *name, struct place *ret)
+{
+	const char *bus = normal_uuid(name, ret->name, sizeof(ret->name))  ? MDEV_BUS
+			  : normal_pci(name, ret->name, sizeof(ret->name)) ? PCI_BUS
+									   : NULL;
+
+	if (bus)
+		snprintf(ret->bus, sizeof(ret->bus), "%s", bus);
+	return bus;
+}
+
+/* Of the device behind vfioN, which may be on any bus; when no bus is told, only its name comes back. */
+static int place_by_vfio(struct vfmi_sys *sys, const char *vfio, struct place *ret)
+{
+	char dir[PATH_ROOM];
+	char name[NAME_ROOM];
+
+	memset(ret, 0, sizeof(*ret));
+	if (!vfmi_sysfs_join(dir, VFIO_CLASS, vfio) || !vfmi_sysfs_link(sys, dir, "device", name, sizeof(name)))
+		return -ENODEV;
+	if (place_by_form(name, ret))
+		return 0;
+	memcpy(ret->name, name, strlen(name) + 1);
+	return vfmi_sysfs_link(sys, dir, "device/subsystem", ret->bus, sizeof(ret->bus)) ? 0 : -ENODEV;
+}
 
 struct vfio_name {
 	char text[32];
@@ -241,26 +281,26 @@ static void examine_vfio(struct vfm_context *ctx, struct vfm_candidate *candidat
 		examine_migration(ctx->sys, candidate);
 }
 
-/* @name in the form sysfs uses. Return: 0, or -ENODEV when there is no such device. */
-static int examine(struct vfm_context *ctx, const char *name, bool mdev, struct vfm_candidate *ret)
+/* Return: 0, or -ENODEV when there is no such device. */
+static int examine(struct vfm_context *ctx, const struct place *place, struct vfm_candidate *ret)
 {
 	VFM_OPTS(vfm_candidate, candidate);
 	struct vfm_identity *identity = &candidate.identity;
 	struct stat st;
 
 	candidate.state = VFM_STATE_UNKNOWN;
-	candidate.flags = mdev ? VFM_CANDIDATE_MDEV : 0;
+	candidate.flags = is_on(place, MDEV_BUS) ? VFM_CANDIDATE_MDEV : 0;
 	identity->size = sizeof(*identity);
 	identity->flags = vfm_context_is_simulated(ctx) ? VFM_IDENTITY_SIMULATED : 0;
-	snprintf(identity->name, sizeof(identity->name), "%s", name);
-	snprintf(candidate.sysfs, sizeof(candidate.sysfs), "%s/%s", mdev ? MDEV_DEVICES : PCI_DEVICES, name);
+	snprintf(identity->name, sizeof(identity->name), "%s", place->name);
+	snprintf(candidate.sysfs, sizeof(candidate.sysfs), BUS_DEVICES "/%s", place->bus, place->name);
 	if (ctx->sys->ops->stat(ctx->sys, candidate.sysfs, &st) < 0)
 		return -ENODEV;
 	(void)vfmi_sysfs_link(ctx->sys, candidate.sysfs, "driver", identity->driver, sizeof(identity->driver));
-	if (mdev)
+	if (is_on(place, MDEV_BUS))
 		(void)vfmi_sysfs_link(ctx->sys, candidate.sysfs, "mdev_type", identity->mdev_type,
 				      sizeof(identity->mdev_type));
-	else
+	else if (is_on(place, PCI_BUS))
 		examine_ids(ctx->sys, candidate.sysfs, identity);
 	examine_vfio(ctx, &candidate);
 	*ret = candidate;
@@ -269,54 +309,75 @@ static int examine(struct vfm_context *ctx, const char *name, bool mdev, struct 
 
 /* the walk */
 
-struct found_name {
-	char text[NAME_ROOM];
-	bool mdev;
-};
-
 struct found {
-	struct found_name *names;
+	struct vfmi_sys *sys;
+	struct place *places;
 	size_t count;
 	size_t room;
-	bool mdev; /* the bus being listed */
+	const char *bus; /* the one being listed */
 };
+
+static int add_place(struct found *found, const struct place *place)
+{
+	if (found->count == found->room) {
+		size_t room = found->room ? found->room * 2 : 64;
+		struct place *grown = reallocarray(found->places, room, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		found->places = grown;
+		found->room = room;
+	}
+	found->places[found->count++] = *place;
+	return 0;
+}
 
 static int add_name(void *user, const char *name)
 {
 	struct found *found = user;
-	struct found_name *entry;
+	struct place place;
 
-	if (strlen(name) >= NAME_ROOM)
+	if (strlen(name) >= sizeof(place.name))
 		return 0;
-	if (found->count == found->room) {
-		size_t room = found->room ? found->room * 2 : 64;
-		struct found_name *grown = reallocarray(found->names, room, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		found->names = grown;
-		found->room = room;
-	}
-	entry = &found->names[found->count++];
-	memcpy(entry->text, name, strlen(name) + 1);
-	entry->mdev = found->mdev;
-	return 0;
+	snprintf(place.bus, sizeof(place.bus), "%s", found->bus);
+	snprintf(place.name, sizeof(place.name), "%s", name);
+	return add_place(found, &place);
 }
 
-static int list_bus(struct vfm_context *ctx, const char *path, bool mdev, struct found *found, struct vfm_error *err)
+/* The two buses tell of their devices themselves, also where the kernel has no such class. */
+static int add_vfio(void *user, const char *name)
 {
-	int r;
+	struct found *found = user;
+	struct place place;
 
-	found->mdev = mdev;
-	r = ctx->sys->ops->listdir(ctx->sys, path, add_name, found);
+	if (!is_vfio_name(name) || place_by_vfio(found->sys, name, &place) < 0 || is_on(&place, PCI_BUS) ||
+	    is_on(&place, MDEV_BUS))
+		return 0;
+	return add_place(found, &place);
+}
+
+static int list(struct vfm_context *ctx, const char *path, vfmi_listdir_fn *fn, struct found *found,
+		struct vfm_error *err)
+{
+	int r = ctx->sys->ops->listdir(ctx->sys, path, fn, found);
+
 	/* A bus that is not there has no devices. */
 	return r < 0 && r != -ENOENT ? VFMI_FAIL(ctx, err, -r, NULL, FIND_STEP, "%s: %s", path, vfmi_errno_text(-r))
 				     : 0;
 }
 
+static int list_bus(struct vfm_context *ctx, const char *bus, struct found *found, struct vfm_error *err)
+{
+	char path[PATH_ROOM];
+
+	snprintf(path, sizeof(path), BUS_DEVICES, bus);
+	found->bus = bus;
+	return list(ctx, path, add_name, found, err);
+}
+
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct found_name *)a)->text, ((const struct found_name *)b)->text);
+	return strcmp(((const struct place *)a)->name, ((const struct place *)b)->name);
 }
 
 static int show_found(struct vfm_context *ctx, const struct found *found, vfm_discover_fn *fn, void *user)
@@ -326,8 +387,7 @@ static int show_found(struct vfm_context *ctx, const struct found *found, vfm_di
 		int r;
 
 		/* One that has gone since it was listed is not there. */
-		if (examine(ctx, found->names[i].text, found->names[i].mdev, &candidate) < 0 ||
-		    !(candidate.flags & VFM_CANDIDATE_VFIO))
+		if (examine(ctx, &found->places[i], &candidate) < 0 || !(candidate.flags & VFM_CANDIDATE_VFIO))
 			continue;
 		r = fn(user, &candidate);
 		if (r)
@@ -343,21 +403,24 @@ int vfm_discover(struct vfm_context *ctx, vfm_discover_fn *fn, void *user, struc
 
 	if (!ctx || !fn)
 		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, FIND_STEP, "a required argument is NULL");
-	r = list_bus(ctx, PCI_DEVICES, false, &found, ret_error);
+	found.sys = ctx->sys;
+	r = list_bus(ctx, PCI_BUS, &found, ret_error);
 	if (r == 0)
-		r = list_bus(ctx, MDEV_DEVICES, true, &found, ret_error);
+		r = list_bus(ctx, MDEV_BUS, &found, ret_error);
+	if (r == 0)
+		r = list(ctx, VFIO_CLASS, add_vfio, &found, ret_error);
 	if (r == 0 && found.count) {
-		qsort(found.names, found.count, sizeof(*found.names), by_name);
+		qsort(found.places, found.count, sizeof(*found.places), by_name);
 		r = show_found(ctx, &found, fn, user);
 	}
-	free(found.names);
+	free(found.places);
 	return r;
 }
 
 /* one by name */
 
-/* "vfio3" or "/dev/vfio/devices/vfio3" to the name of the device behind it. */
-static int resolve_cdev(struct vfm_context *ctx, const char *name, char *parent, size_t room, struct vfm_error *err)
+/* "vfio3" to where the device behind it is. */
+static int resolve_vfio(struct vfm_context *ctx, const char *name, struct place *ret, struct vfm_error *err)
 {
 	char dir[PATH_ROOM];
 	struct stat st;
@@ -365,35 +428,51 @@ static int resolve_cdev(struct vfm_context *ctx, const char *name, char *parent,
 	snprintf(dir, sizeof(dir), VFIO_CLASS "/%s", name);
 	if (ctx->sys->ops->stat(ctx->sys, dir, &st) < 0)
 		return VFMI_FAIL(ctx, err, ENODEV, name, FIND_STEP, "no such device");
-	if (!vfmi_sysfs_link(ctx->sys, dir, "device", parent, room))
+	if (place_by_vfio(ctx->sys, name, ret) == 0)
+		return 0;
+	if (!ret->name[0])
 		return VFMI_FAIL(ctx, err, ENODEV, name, FIND_STEP, "%s does not tell whose it is", dir);
-	return 0;
+	return VFMI_FAIL(ctx, err, ENODEV, name, FIND_STEP, "it belongs to %s, and %s does not tell on which bus",
+			 ret->name, dir);
 }
 
-static int resolve(struct vfm_context *ctx, const char *given, char *buf, size_t room, bool *ret_mdev,
-		   struct vfm_error *err)
+struct wanted {
+	struct vfmi_sys *sys;
+	const char *name;
+	struct place place;
+};
+
+static int pick_place(void *user, const char *name)
 {
-	const char *name = strncmp(given, VFIO_NODES, strlen(VFIO_NODES)) ? given : given + strlen(VFIO_NODES);
-	char parent[NAME_ROOM];
-	bool cdev = is_vfio_name(name);
+	struct wanted *wanted = user;
 
-	if (cdev) {
-		int r = resolve_cdev(ctx, name, parent, sizeof(parent), err);
+	return is_vfio_name(name) && place_by_vfio(wanted->sys, name, &wanted->place) == 0 &&
+	       !strcmp(wanted->place.name, wanted->name);
+}
 
-		if (r < 0)
-			return r;
-		name = parent;
-	} else {
-		name = given;
-	}
-	*ret_mdev = normal_uuid(name, buf, room);
-	if (*ret_mdev || normal_pci(name, buf, room))
+/* @given without the folder of the nodes, if it is one of them */
+static const char *node_name(const char *given)
+{
+	return strncmp(given, VFIO_NODES, strlen(VFIO_NODES)) ? given : given + strlen(VFIO_NODES);
+}
+
+static int resolve(struct vfm_context *ctx, const char *given, struct place *ret, struct vfm_error *err)
+{
+	struct wanted wanted = { .sys = ctx->sys, .name = given };
+
+	if (is_vfio_name(node_name(given)))
+		return resolve_vfio(ctx, node_name(given), ret, err);
+	if (place_by_form(given, ret))
 		return 0;
-	if (cdev)
-		return VFMI_FAIL(ctx, err, ENODEV, given, FIND_STEP,
-				 "it belongs to %s, neither a PCI nor a mediated device", parent);
+	/* On other buses names have any form: it is one when a device of VFIO has it. */
+	if (ctx->sys->ops->listdir(ctx->sys, VFIO_CLASS, pick_place, &wanted) == 1) {
+		*ret = wanted.place;
+		return 0;
+	}
 	return VFMI_FAIL(ctx, err, EINVAL, NULL, FIND_STEP,
-			 "\"%.80s\" is no PCI address (0000:01:00.0), mdev UUID or VFIO device file (vfio0)", given);
+			 "\"%.80s\" is no PCI address (0000:01:00.0), mdev UUID, VFIO device file (vfio0) or other "
+			 "device that has one",
+			 given);
 }
 
 /* A caller's struct may end within the identity: whoever copies that on must not read behind it. */
@@ -408,26 +487,25 @@ static void fit_identity(struct vfm_candidate *candidate)
 int vfm_find(struct vfm_context *ctx, const char *name, struct vfm_candidate *ret, struct vfm_error *ret_error)
 {
 	struct vfm_candidate candidate;
-	char normal[NAME_ROOM];
-	bool mdev;
+	struct place place;
 	int r;
 
 	if (!ctx || !name || !ret)
 		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, FIND_STEP, "a required argument is NULL");
-	r = resolve(ctx, name, normal, sizeof(normal), &mdev, ret_error);
+	r = resolve(ctx, name, &place, ret_error);
 	if (r < 0)
 		return r;
-	if (examine(ctx, normal, mdev, &candidate) < 0)
-		return VFMI_FAIL(ctx, ret_error, ENODEV, normal, FIND_STEP, "no such device");
+	if (examine(ctx, &place, &candidate) < 0)
+		return VFMI_FAIL(ctx, ret_error, ENODEV, place.name, FIND_STEP, "no such device");
 	if (!(candidate.flags & VFM_CANDIDATE_VFIO)) {
 		const char *driver = candidate.identity.driver;
 
-		return VFMI_FAIL(ctx, ret_error, ENODEV, normal, FIND_STEP, "it is bound to %s, not to a VFIO driver",
-				 driver[0] ? driver : "no driver");
+		return VFMI_FAIL(ctx, ret_error, ENODEV, place.name, FIND_STEP,
+				 "it is bound to %s, not to a VFIO driver", driver[0] ? driver : "no driver");
 	}
 	r = vfmi_sized_out(ret, &candidate, sizeof(candidate));
 	if (r < 0)
-		return VFMI_FAIL(ctx, ret_error, -r, normal, FIND_STEP,
+		return VFMI_FAIL(ctx, ret_error, -r, place.name, FIND_STEP,
 				 "struct vfm_candidate of a size not known here");
 	fit_identity(ret);
 	return 0;

@@ -69,7 +69,7 @@ struct vfm_candidate {
 typedef int vfm_discover_fn(void *user, const struct vfm_candidate *candidate);
 
 /**
- * vfm_discover() - walk the devices bound to VFIO drivers (PCI and mdev), opening none
+ * vfm_discover() - walk the devices bound to VFIO drivers (PCI, mdev, and all that have a vfioN), opening none
  *
  * Return: 0, the callback's value, or -errno. Since: 0.1
  */
@@ -77,7 +77,8 @@ VFM_API VFM_MUST_CHECK int vfm_discover(struct vfm_context *ctx, vfm_discover_fn
 					struct vfm_error *ret_error);
 
 /**
- * vfm_find() - the candidate a name means: PCI address (0000:01:00.0 or 01:00.0), mdev UUID, or cdev (vfio0, path)
+ * vfm_find() - the candidate a name means: PCI address (0000:01:00.0 or 01:00.0), mdev UUID, cdev (vfio0, path), or
+ * what sysfs calls a device of another bus
  * @ret: size set by the caller
  *
  * Return: 0, -ENODEV (no such device, or not bound to a VFIO driver: the message tells which), -EINVAL (not a name of

@@ -69,6 +69,8 @@ static int fake_listdir(struct vfmi_sys *sys, const char *path, vfmi_listdir_fn 
 
 /* making a tree */
 
+#define SOFT "vfiomig_soft.0"
+
 static void make_parents(char *path)
 {
 	for (char *slash = strchr(path + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -151,6 +153,24 @@ static void put_mdev(const char *uuid)
 	put_link(dir, "driver", "../../../../bus/mdev/drivers/vfio_mtty");
 	put_link(dir, "mdev_type", "../mdev_supported_types/mtty-2");
 	put_link(dir, "iommu_group", "../../../../kernel/iommu_groups/12");
+}
+
+/* On a bus whose names have no form of their own; @number: of its vfioN. */
+static void put_platform(const char *name, const char *driver, unsigned int number)
+{
+	char dir[128];
+	char target[128];
+
+	snprintf(dir, sizeof(dir), "/sys/bus/platform/devices/%s", name);
+	snprintf(target, sizeof(target), "../../../bus/platform/drivers/%s", driver);
+	put_link(dir, "driver", target);
+	put_link(dir, "subsystem", "../../../bus/platform");
+	put_link(dir, "iommu_group", "../../../kernel/iommu_groups/3");
+	put_vfio(dir, name, number);
+	/* as in sysfs, "device" leads to the folder of the device */
+	snprintf(dir, sizeof(dir), "/sys/class/vfio-dev/vfio%u", number);
+	snprintf(target, sizeof(target), "../../../bus/platform/devices/%s", name);
+	put_link(dir, "device", target);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -241,6 +261,43 @@ START_TEST(test_mdev)
 }
 END_TEST
 
+START_TEST(test_platform)
+{
+	const char *names[] = { SOFT, "vfio2", "/dev/vfio/devices/vfio2" };
+	struct vfm_candidate c;
+
+	put_platform(SOFT, "vfiomig_soft", 2);
+	/* such files of another bus mean something else */
+	put_file("/sys/bus/platform/devices/" SOFT, "vendor", "0x1234\n");
+	put_file("/sys/bus/platform/devices/" SOFT, "device", "0x5678\n");
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(names); i++) {
+		find(names[i], &c, NULL);
+		ck_assert_uint_eq(c.flags, VFM_CANDIDATE_CDEV | VFM_CANDIDATE_GROUP | VFM_CANDIDATE_VFIO);
+		ck_assert_uint_eq(c.iommu_group, 3);
+		ck_assert_str_eq(c.cdev, "/dev/vfio/devices/vfio2");
+		ck_assert_str_eq(c.sysfs, "/sys/bus/platform/devices/" SOFT);
+		ck_assert_str_eq(c.identity.name, SOFT);
+		ck_assert_str_eq(c.identity.driver, "vfiomig_soft");
+		ck_assert_str_eq(c.identity.mdev_type, "");
+		ck_assert_uint_ne(c.identity.kernel[0], 0);
+		ck_assert_uint_eq(c.identity.flags, 0);
+		ck_assert_uint_eq(c.identity.pci_vendor, 0);
+	}
+	find("vfiomig_soft.1", &c, "or other device");
+	find("vfiomig_soft", &c, "or other device");
+	find("/sys/bus/platform/devices/" SOFT, &c, "or other device");
+	/* it needs no driver with a telling name, and without a node there is its group */
+	put_platform("gpu-slice", "other", 3);
+	drop("/sys/bus/platform/devices/gpu-slice/vfio-dev/vfio3", "dev");
+	find("gpu-slice", &c, NULL);
+	ck_assert_uint_eq(c.flags, VFM_CANDIDATE_GROUP | VFM_CANDIDATE_VFIO);
+	put_file("/sys/kernel/debug/vfio/" SOFT "/migration", "state", "RUNNING\n");
+	find(SOFT, &c, NULL);
+	ck_assert_uint_eq(c.flags & VFM_CANDIDATE_MIGRATES, VFM_CANDIDATE_MIGRATES);
+	ck_assert_uint_eq(c.state, VFM_STATE_RUNNING);
+}
+END_TEST
+
 START_TEST(test_names)
 {
 	const char *edu[] = { EDU, "01:00.0", "00000000:01:00.0", "vfio0", "/dev/vfio/devices/vfio0" };
@@ -309,7 +366,10 @@ START_TEST(test_complaints)
 	ck_assert_int_eq(find("83b8f4f2-509f-382f-3c1e-e6bfe0fa1002", &c, "no such device"), -ENODEV);
 	ck_assert_int_eq(find("vfio3", &c, "no such device"), -ENODEV);
 	put_link("/sys/class/vfio-dev/vfio3", "device", "../../../fsl-mc.0");
-	ck_assert_int_eq(find("vfio3", &c, "belongs to fsl-mc.0"), -ENODEV);
+	ck_assert_int_eq(find("vfio3", &c, "belongs to fsl-mc.0, and /sys/class/vfio-dev/vfio3 does not tell on which"),
+			 -ENODEV);
+	put_file("/sys/class/vfio-dev/vfio2", "dev", "511:2\n");
+	ck_assert_int_eq(find("vfio2", &c, "does not tell whose it is"), -ENODEV);
 }
 END_TEST
 
@@ -417,8 +477,12 @@ START_TEST(test_walk)
 	struct seen seen = { 0 };
 
 	put_pci("0000:00:03.0", "vfio-pci");
+	put_platform(SOFT, "vfiomig_soft", 2);
+	put_link("/sys/class/vfio-dev/vfio3", "device", "../../../gone");
+	put_file("/sys/class/vfio-dev", "other", "");
 	ck_assert_int_eq(vfm_discover(ctx, note, &seen, &err), 0);
-	ck_assert_uint_eq(seen.count, 3);
+	ck_assert_uint_eq(seen.count, 4);
+	ck_assert_str_eq(seen.names[3], SOFT);
 	ck_assert_str_eq(seen.names[0], "0000:00:03.0");
 	ck_assert_str_eq(seen.names[1], EDU);
 	ck_assert_str_eq(seen.names[2], UUID);
@@ -476,6 +540,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_pci);
 	tcase_add_test(tcase, test_mdev);
+	tcase_add_test(tcase, test_platform);
 	tcase_add_test(tcase, test_names);
 	tcase_add_test(tcase, test_not_names);
 	tcase_add_test(tcase, test_complaints);

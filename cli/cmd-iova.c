@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vfiomigctl iova: where devices can be given memory: reserved regions, windows of each, what they have in common. */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -60,7 +59,7 @@ static int add_reserved_region(struct view *view, const char *device, uint32_t g
 	out_number(row, "iommu_group", "Group", group, OUT_PLAIN);
 	add_range(row, &range);
 	out_text(row, "kind", "Kind", "%s", region->kind);
-	return region->mappable ? 0 : ranges_append(view->cli, &view->holes, range);
+	return region->flags & VFM_RESERVED_MAPPABLE ? 0 : ranges_append(view->cli, &view->holes, range);
 }
 
 /* A device that sysfs does not show any more, or a group without the list, reserves nothing that is known. */
@@ -81,26 +80,6 @@ static int add_reserved(struct view *view, const char *name)
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = add_reserved_region(view, candidate.identity.name, candidate.iommu_group, &regions[i]);
 	return r;
-}
-
-/* Windows of the device's address space now. Return: 0 or an exit code, told. */
-static int read_windows(struct cli *cli, struct vfm_iommu *iommu, struct ranges *ret, uint64_t *ret_alignment)
-{
-	VFM_OPTS(vfm_error, error);
-	size_t count = 0;
-	int r = vfm_iommu_ranges(iommu, NULL, 0, &count, ret_alignment, &error);
-
-	while (r == -EMSGSIZE) {
-		free(ret->items);
-		ret->items = calloc(count, sizeof(*ret->items));
-		if (!ret->items)
-			return cli_fail_memory(cli);
-		r = vfm_iommu_ranges(iommu, ret->items, count, &count, ret_alignment, &error);
-	}
-	if (r < 0)
-		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
-	ret->count = count;
-	return 0;
 }
 
 /* Takes @windows over. */
@@ -130,9 +109,9 @@ static int add_windows(struct view *view, struct vfm_device *dev)
 	int r;
 
 	if (!vfm_device_iommu(dev))
-		return cli_fail_text(view->cli, CLI_UNSUPPORTED, "%s came without its address space",
-				     vfm_device_name(dev));
-	r = read_windows(view->cli, vfm_device_iommu(dev), &windows, &alignment);
+		return cli_fail_at(view->cli, CLI_UNSUPPORTED, vfm_device_name(dev), "windows",
+				   "%s came without its address space", vfm_device_name(dev));
+	r = devices_windows(view->cli, vfm_device_iommu(dev), &windows.items, &windows.count, &alignment);
 	if (r) {
 		free(windows.items);
 		return r;

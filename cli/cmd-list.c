@@ -28,8 +28,7 @@ const struct command cmd_list = {
 	.name = "list",
 	.summary = "VFIO devices, their drivers, can they migrate",
 	.usage = "",
-	.details = "Lists the PCI devices and mediated devices bound to VFIO drivers, as sysfs and debugfs show them. "
-		   "Opens\n"
+	.details = "Lists the devices bound to VFIO drivers, as sysfs and debugfs show them. Opens\n"
 		   "none of them. STATE and MIGRATES are unknown where the kernel has no CONFIG_VFIO_DEBUGFS.",
 	.needs_machine = true,
 	.run = run,

@@ -107,9 +107,9 @@ static int write_blob(struct cli *cli, const char *path, struct vfm_endpoint *en
 	int r = vfm_endpoint_io(endpoint)->write(vfm_endpoint_io(endpoint)->user, blob, length);
 
 	if (r < 0)
-		return cli_fail_text(cli, CLI_ATTENTION, "%s: %s", path, strerror(-r));
+		return cli_fail_at(cli, CLI_ATTENTION, NULL, "blob", "%s: %s", path, strerror(-r));
 	if (vfm_endpoint_commit(endpoint, &error) < 0)
-		return cli_fail_text(cli, CLI_ATTENTION, "%s", error.message);
+		return cli_fail_as(cli, CLI_ATTENTION, &error);
 	return 0;
 }
 

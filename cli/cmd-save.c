@@ -100,7 +100,7 @@ static int commit(struct cli *cli, struct vfm_endpoint *endpoint, const struct c
 		return CLI_DONE;
 	go_back(cli, devices, before);
 	if (!is_as_found(devices, before))
-		return cli_fail_text(cli, CLI_ATTENTION, "%s", error.message);
+		return cli_fail_as(cli, CLI_ATTENTION, &error);
 	return cli_fail(cli, CLI_STAGE_ACT, &error, NULL);
 }
 

@@ -20,10 +20,10 @@ static int read_outside(struct cli *cli, const char *spec)
 	if (vfm_find(cli->ctx, spec, &candidate, &error) < 0)
 		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
 	if (candidate.state == VFM_STATE_UNKNOWN)
-		return cli_fail_text(cli, CLI_UNSUPPORTED,
-				     "%s: the kernel shows no migration state from outside (CONFIG_VFIO_DEBUGFS), and "
-				     "opening the device would reset it; ask by way of its holder (scm:PATH, fd:N)",
-				     spec);
+		return cli_fail_at(cli, CLI_UNSUPPORTED, candidate.identity.name, "state",
+				   "%s: the kernel shows no migration state from outside (CONFIG_VFIO_DEBUGFS), and "
+				   "opening the device would reset it; ask by way of its holder (scm:PATH, fd:N)",
+				   spec);
 	report(cli, candidate.identity.name, candidate.state);
 	return CLI_DONE;
 }

@@ -98,7 +98,7 @@ static int match(struct cli *cli, const struct stream_contents *contents, const 
 		show_fields(cli, &contents->devices[0], &target);
 	out_bool(cli->doc, "loadable", NULL, loadable > 0);
 	if (!loadable)
-		return cli_fail_text(cli, CLI_UNSUPPORTED, "%s would refuse what the stream holds", spec);
+		return cli_fail_at(cli, CLI_UNSUPPORTED, spec, "match", "%s would refuse what the stream holds", spec);
 	out_say(cli->doc, "%s would take it", spec);
 	return CLI_DONE;
 }

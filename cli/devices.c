@@ -129,6 +129,18 @@ static uint32_t wanted_backend(const struct cli *cli)
 	return vfm_backend_from_name(name, &backend) < 0 ? VFM_BACKEND_UNKNOWN : backend;
 }
 
+/* Options that only an IOAS has take the choice away: so it is asked for only when it was chosen. */
+static int open_tracked(struct cli *cli, struct cli_devices *devices, struct vfm_error *error)
+{
+	VFM_OPTS(vfm_iommu_options, options);
+
+	vfm_iommu_close(devices->iommu);
+	devices->iommu = NULL;
+	options.backend = VFM_BACKEND_IOMMUFD;
+	options.flags = VFM_IOMMU_DIRTY_TRACKING;
+	return vfm_iommu_open(cli->ctx, &options, &devices->iommu, error);
+}
+
 static int open_space(struct cli *cli, struct cli_devices *devices, struct vfm_error *error)
 {
 	struct vfm_iommu_info info = { .size = sizeof(info) };
@@ -137,6 +149,8 @@ static int open_space(struct cli *cli, struct cli_devices *devices, struct vfm_e
 
 	options.backend = wanted_backend(cli);
 	r = vfm_iommu_open(cli->ctx, &options, &devices->iommu, error);
+	if (r == 0 && devices->tracked && vfm_iommu_backend(devices->iommu) == VFM_BACKEND_IOMMUFD)
+		r = open_tracked(cli, devices, error);
 	if (r < 0)
 		return r;
 	if (vfm_iommu_info(devices->iommu, &info, NULL) == 0 && info.fallback[0])
@@ -160,6 +174,7 @@ static int start_named(struct cli *cli, struct cli_devices *devices)
 		items[count] = &devices->items[i];
 		opens[count] = (struct vfm_open){ .size = sizeof(*opens), .name = items[count]->spec };
 		starts[count] = (struct vfm_start){ .size = sizeof(*starts), .open = &opens[count] };
+		starts[count].cancel = cli->cancel;
 		count++;
 	}
 	if (count == 0)
@@ -191,12 +206,10 @@ static int open_described(struct cli *cli, const char *spec, struct cli_devices 
 
 /*
  * A holder that is not there, busy or unwilling is a device that cannot be had; only one that talks nonsense, or not at
- * all, is a peer's trouble. Borrowing cannot be cancelled, and ends soon: a signal is what it ended by then.
+ * all, is a peer's trouble.
  */
 static int fail_borrow(struct cli *cli, struct vfm_error *error)
 {
-	if (signals_first())
-		error->code = ECANCELED;
 	if (error->code == ETIMEDOUT)
 		error->flags |= VFM_ERROR_RETRYABLE;
 	else if (error->code != EPROTO)
@@ -207,6 +220,7 @@ static int fail_borrow(struct cli *cli, struct vfm_error *error)
 /* A holder lends to one borrower at a time, so one that is named twice is asked once. Takes @path over. */
 static int find_borrow(struct cli *cli, char *path, struct cli_devices *devices, struct vfm_borrow **ret_borrow)
 {
+	struct vfm_borrow_opts opts = { .size = sizeof(opts), .cancel = cli->cancel };
 	VFM_OPTS(vfm_error, error);
 	struct vfm_borrow **borrows;
 	char **paths;
@@ -225,7 +239,7 @@ static int find_borrow(struct cli *cli, char *path, struct cli_devices *devices,
 	paths = realloc(devices->borrow_paths, (n + 1) * sizeof(*paths));
 	if (paths)
 		devices->borrow_paths = paths;
-	if (!borrows || !paths || vfm_borrow_open(cli->ctx, path, &borrows[n], &error) < 0) {
+	if (!borrows || !paths || vfm_borrow_open(cli->ctx, path, &opts, &borrows[n], &error) < 0) {
 		free(path);
 		return borrows && paths ? fail_borrow(cli, &error) : cli_fail_memory(cli);
 	}
@@ -249,9 +263,9 @@ static int open_borrowed(struct cli *cli, const char *spec, struct cli_devices *
 	first = index == SIZE_MAX ? 0 : index;
 	end = index == SIZE_MAX ? vfm_borrow_count(borrow) : index + 1;
 	if (end > vfm_borrow_count(borrow) || first == end)
-		return cli_fail_text(cli, CLI_UNAVAILABLE, "%s: %zu %s lent there, from #0", spec,
-				     vfm_borrow_count(borrow),
-				     vfm_borrow_count(borrow) == 1 ? "device is" : "devices are");
+		return cli_fail_at(cli, CLI_UNAVAILABLE, spec, "borrow", "%s: %zu %s lent there, from #0", spec,
+				   vfm_borrow_count(borrow),
+				   vfm_borrow_count(borrow) == 1 ? "device is" : "devices are");
 	for (size_t i = first; i < end && r == 0; i++)
 		r = append(cli, devices, (struct cli_device){ .dev = vfm_borrow_device(borrow, i), .spec = spec });
 	return r;
@@ -278,11 +292,11 @@ static const struct cli_device *find_twice(const struct cli_devices *devices)
 	return NULL;
 }
 
-int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices *ret)
+static int open_all(struct cli *cli, char **specs, size_t count, bool tracked, struct cli_devices *ret)
 {
 	int r = 0;
 
-	*ret = (struct cli_devices){ 0 };
+	*ret = (struct cli_devices){ .tracked = tracked };
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = open_one(cli, specs[i], ret);
 	if (r == 0)
@@ -292,6 +306,35 @@ int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices
 	if (r)
 		devices_close(ret);
 	return r;
+}
+
+int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices *ret)
+{
+	return open_all(cli, specs, count, false, ret);
+}
+
+int devices_open_tracked(struct cli *cli, char **specs, size_t count, struct cli_devices *ret)
+{
+	return open_all(cli, specs, count, true, ret);
+}
+
+int devices_windows(struct cli *cli, struct vfm_iommu *iommu, struct vfm_iova_range **ret, size_t *ret_count,
+		    uint64_t *ret_alignment)
+{
+	VFM_OPTS(vfm_error, error);
+	int r;
+
+	*ret = NULL;
+	*ret_count = 0;
+	r = vfm_iommu_ranges(iommu, NULL, 0, ret_count, ret_alignment, &error);
+	while (r == -EMSGSIZE) {
+		free(*ret);
+		*ret = calloc(*ret_count, sizeof(**ret));
+		if (!*ret)
+			return cli_fail_memory(cli);
+		r = vfm_iommu_ranges(iommu, *ret, *ret_count, ret_count, ret_alignment, &error);
+	}
+	return r < 0 ? cli_fail(cli, CLI_STAGE_OPEN, &error, NULL) : 0;
 }
 
 static bool is_borrowed(const struct cli_device *item)

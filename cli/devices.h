@@ -19,6 +19,7 @@ struct cli_devices {
 	struct cli_device *items;
 	size_t count;
 	struct vfm_iommu *iommu; /* of those opened here */
+	bool tracked;		 /* what it should be */
 	struct vfm_borrow **borrows;
 	char **borrow_paths;
 	size_t borrow_count;
@@ -32,6 +33,13 @@ int devices_check(struct cli *cli, char **specs, size_t count);
 
 /* "scm:PATH" stands for all devices lent there. Return: 0 or an exit code, told; then nothing stays open. */
 int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices *ret);
+
+/* The same; page tables made for those opened here track dirty pages where the IOMMU can (VFM_IOMMU_DIRTY_TRACKING). */
+int devices_open_tracked(struct cli *cli, char **specs, size_t count, struct cli_devices *ret);
+
+/* IOVA windows of an address space as they are now. free(*ret), if it failed too. Return: 0 or an exit code, told. */
+int devices_windows(struct cli *cli, struct vfm_iommu *iommu, struct vfm_iova_range **ret, size_t *ret_count,
+		    uint64_t *ret_alignment);
 
 /* Gives back what was borrowed, closes what was opened. */
 void devices_close(struct cli_devices *devices);

@@ -106,7 +106,7 @@ static int lend_devices(struct holder *holder)
 	/* half a loan is none */
 	vfm_lender_close(holder->lender);
 	holder->lender = NULL;
-	return cli_fail_text(holder->cli, failure_code(holder), "%s", error.message);
+	return cli_fail_as(holder->cli, failure_code(holder), &error);
 }
 
 static void forward_signals(const struct holder *holder)

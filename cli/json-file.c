@@ -98,7 +98,7 @@ int json_file_open(struct cli *cli, const struct json_file_users *users)
 		return 0;
 	cli->json_fd = open_file(path, &made);
 	if (cli->json_fd < 0 || fstat(cli->json_fd, &st) < 0)
-		return cli_fail_text(cli, CLI_FAILED, "--json-file: %s: %s", path, strerror(errno));
+		return cli_fail_at(cli, CLI_FAILED, NULL, "--json-file", "--json-file: %s: %s", path, strerror(errno));
 	same = find_same(cli, &st, users);
 	if (!same)
 		return 0;

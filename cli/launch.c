@@ -59,7 +59,7 @@ int launch_check(struct cli *cli, const char *name)
 {
 	int r = find_command(name);
 
-	return r ? cli_fail_text(cli, CLI_FAILED, "cannot start '%s': %s", name, strerror(r)) : 0;
+	return r ? cli_fail_at(cli, CLI_FAILED, NULL, "command", "cannot start '%s': %s", name, strerror(r)) : 0;
 }
 
 /* dup2 onto itself is how posix_spawn spells "without close-on-exec". */
@@ -107,8 +107,9 @@ static int tell_devices(struct cli *cli, const struct cli_devices *devices, int 
 		int r = vfm_device_describe(devices->items[i].dev, text, sizeof(text));
 
 		if (r < 0)
-			return cli_fail_text(cli, code, "%s cannot be described: %s",
-					     vfm_device_name(devices->items[i].dev), strerror(-r));
+			return cli_fail_at(cli, code, vfm_device_name(devices->items[i].dev), "command",
+					   "%s cannot be described: %s", vfm_device_name(devices->items[i].dev),
+					   strerror(-r));
 		snprintf(name, sizeof(name), "VFIOMIG_DEVICE_%zu", i);
 		if (setenv(name, text, 1) < 0)
 			return cli_fail_text(cli, code, "out of memory");
@@ -157,7 +158,7 @@ int launch(struct cli *cli, const struct cli_devices *devices, char **argv, int 
 	if (r)
 		return r;
 	r = start(devices, argv, ret_pid);
-	return r ? cli_fail_text(cli, code, "cannot start '%s': %s", argv[0], strerror(r)) : 0;
+	return r ? cli_fail_at(cli, code, NULL, "command", "cannot start '%s': %s", argv[0], strerror(r)) : 0;
 }
 
 int launch_exit_status(int wait_status)

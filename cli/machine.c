@@ -29,10 +29,13 @@ static int open_simulated(struct cli *cli)
 		spec = value;
 	r = vfm_sim_open(path, spec, &cli->sim, message, sizeof(message));
 	if (r < 0)
-		return cli_fail_text(cli, r == -EINVAL ? CLI_USAGE : CLI_UNAVAILABLE, "simulated machine %s: %s",
-				     *value ? value : "in memory", message[0] ? message : strerror(-r));
+		return cli_fail_at(cli, r == -EINVAL ? CLI_USAGE : CLI_UNAVAILABLE, NULL, "simulated machine",
+				   "simulated machine %s: %s", *value ? value : "in memory",
+				   message[0] ? message : strerror(-r));
 	r = vfm_sim_context(cli->sim, &cli->ctx);
-	return r < 0 ? cli_fail_text(cli, CLI_FAILED, "simulated machine: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return cli_fail_at(cli, CLI_FAILED, NULL, "simulated machine", "simulated machine: %s", strerror(-r));
+	return 0;
 }
 
 const char *cli_machine_name(const struct cli *cli)
@@ -87,7 +90,9 @@ int cli_open_machine(struct cli *cli)
 	r = vfm_cancel_new(cli->ctx, &cli->cancel);
 	if (r == 0)
 		r = signals_install(cli->cancel);
-	return r < 0 ? cli_fail_text(cli, CLI_FAILED, "cannot prepare for signals: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return cli_fail_at(cli, CLI_FAILED, NULL, "signals", "cannot prepare for signals: %s", strerror(-r));
+	return 0;
 }
 
 void cli_close_machine(struct cli *cli)

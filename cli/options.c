@@ -135,7 +135,7 @@ static int store(const struct option_def *def, void *values, const char *value)
 		*(const char **)at = value;
 		return *value ? 0 : -1;
 	case OPTION_LIST:
-		return *value ? append(at, value) : -1;
+		return *value && (!def->choices || is_choice(def, value)) ? append(at, value) : -1;
 	case OPTION_NUMBER:
 		return parse_number(value, INT32_MAX, at);
 	case OPTION_DESCRIPTOR:

@@ -13,7 +13,7 @@ enum option_type {
 	OPTION_COUNT,	   /* unsigned int, one more each time */
 	OPTION_STRING,	   /* const char * */
 	OPTION_OPTIONAL,   /* const char *, "" when given without a value */
-	OPTION_LIST,	   /* struct string_list */
+	OPTION_LIST,	   /* struct string_list, each one of choices if there are any */
 	OPTION_CHOICE,	   /* const char *, one of choices */
 	OPTION_NUMBER,	   /* uint64_t, at most INT32_MAX */
 	OPTION_DESCRIPTOR, /* uint64_t, an inherited one: not 0, 1, 2, which have their uses */

@@ -15,9 +15,10 @@
 #include "launch.h"
 #include "peer.h"
 
+#define STEP "exec"
 #define NS_PER_MS 1000000u
 #define NS_PER_S 1000000000ull
-#define GRACE_NS (5 * NS_PER_S) /* for a command to end by itself once the channel is closed, and then by SIGTERM */
+#define GRACE_NS (5 * NS_PER_S) /* for a command to end once the channel is closed, by SIGTERM, and by SIGKILL */
 #define QUIET_NS NS_PER_S	/* before it is told what is being waited for */
 
 struct peer {
@@ -93,7 +94,7 @@ int peer_start(struct cli *cli, const char *command, int *ret_fd)
 	}
 	if (r) {
 		free(peer);
-		return cli_fail_text(cli, CLI_FAILED, "cannot start '%s': %s", command, strerror(r));
+		return cli_fail_at(cli, CLI_FAILED, NULL, STEP, "cannot start '%s': %s", command, strerror(r));
 	}
 	cli->peer = peer;
 	*ret_fd = fds[0];
@@ -166,7 +167,7 @@ static void end_now(struct cli *cli, int code)
 	if (wait_for_end(cli, now_ns() + GRACE_NS, false))
 		return;
 	kill(-group, SIGKILL);
-	wait_for_end(cli, UINT64_MAX, false);
+	wait_for_end(cli, now_ns() + GRACE_NS, false);
 }
 
 static void report(struct cli *cli)
@@ -181,6 +182,18 @@ static void report(struct cli *cli)
 		out_null(node, "status", NULL);
 }
 
+/* Somebody traces it, or it hangs in the kernel, and that may last: no reason for us to hang as well. */
+static int leave_behind(struct cli *cli, int code)
+{
+	static const char fmt[] = "'%s' has not ended even by SIGKILL: it is left behind as process %d";
+	const struct peer *peer = cli->peer;
+
+	if (!code)
+		return cli_fail_at(cli, CLI_PEER, NULL, STEP, fmt, peer->command, (int)peer->pid);
+	cli_warn(cli, fmt, peer->command, (int)peer->pid);
+	return code;
+}
+
 /*
  * Where the transfer stands the status cannot take it back: code 8 would invite a second try, and with it a second
  * owner of the same state. So it is a matter for somebody to look at.
@@ -190,6 +203,8 @@ static int judge(struct cli *cli, int code, bool stands)
 	const struct peer *peer = cli->peer;
 	const int status = peer->ended ? launch_exit_status(peer->wait_status) : 0;
 
+	if (!peer->ended && !stands)
+		return leave_behind(cli, code);
 	if (!peer->ended)
 		cli_note(cli, "'%s' goes on as process %d", peer->command, (int)peer->pid);
 	if (status == 0)
@@ -199,11 +214,11 @@ static int judge(struct cli *cli, int code, bool stands)
 		return code;
 	}
 	if (!stands)
-		return cli_fail_text(cli, CLI_PEER, "'%s' ended with status %d", peer->command, status);
-	return cli_fail_text(cli, CLI_ATTENTION,
-			     "'%s' ended with status %d after everything had been transferred: nothing is taken back "
-			     "here, look at the other end before a device is started at either",
-			     peer->command, status);
+		return cli_fail_at(cli, CLI_PEER, NULL, STEP, "'%s' ended with status %d", peer->command, status);
+	return cli_fail_at(cli, CLI_ATTENTION, NULL, STEP,
+			   "'%s' ended with status %d after everything had been transferred: nothing is taken back "
+			   "here, look at the other end before a device is started at either",
+			   peer->command, status);
 }
 
 int peer_end(struct cli *cli, int code, bool stands)

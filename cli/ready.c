@@ -68,7 +68,7 @@ int ready_tell(struct cli *cli, uint64_t fd, bool failed, int code)
 	if (!fd)
 		return 0;
 	if (!failed && write((int)fd, LINE, strlen(LINE)) != (ssize_t)strlen(LINE))
-		r = cli_fail_text(cli, code, "--ready-fd: %s", strerror(errno));
+		r = cli_fail_at(cli, code, NULL, "--ready-fd", "--ready-fd: %s", strerror(errno));
 	close((int)fd);
 	return r;
 }

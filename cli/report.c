@@ -58,6 +58,14 @@ void cli_add_state(struct out_node *node, const char *key, const char *label, ui
 		out_text(node, key, label, "%s", vfm_state_name(state));
 }
 
+static void add_text(struct out_node *node, const char *key, const char *text)
+{
+	if (*text)
+		out_text(node, key, NULL, "%s", text);
+	else
+		out_null(node, key, NULL);
+}
+
 /* The error object of the document: the same members whatever failed. */
 static void add_error(struct cli *cli, int code, const struct vfm_error *error)
 {
@@ -66,8 +74,8 @@ static void add_error(struct cli *cli, int code, const struct vfm_error *error)
 	out_text(node, "code", NULL, "%s", cli_exit_name(code));
 	out_number(node, "errno", NULL, (uint64_t)error->code, OUT_PLAIN);
 	out_text(node, "errno_name", NULL, "%s", error->code > 0 ? strerrorname_np(error->code) ?: "" : "");
-	out_text(node, "device", NULL, "%s", error->device);
-	out_text(node, "step", NULL, "%s", error->step);
+	add_text(node, "device", error->device);
+	add_text(node, "step", error->step);
 	cli_add_state(node, "state_from", NULL,
 		      error->flags & VFM_ERROR_TRANSITION ? error->state_from : VFM_STATE_UNKNOWN);
 	cli_add_state(node, "state_to", NULL,
@@ -125,6 +133,7 @@ int cli_usage(struct cli *cli, const char *fmt, ...)
 	va_start(args, fmt);
 	error = make_error(EINVAL, fmt, args);
 	va_end(args);
+	snprintf(error.step, sizeof(error.step), "command line");
 	print_line(cli, "", error.message);
 	fprintf(stderr, "try '%s%s%s --help'\n", CLI_NAME, *command ? " " : "", command);
 	add_error(cli, CLI_USAGE, &error);
@@ -148,6 +157,13 @@ static int errno_of(int code)
 	}
 }
 
+int cli_fail_as(struct cli *cli, int code, const struct vfm_error *error)
+{
+	print_line(cli, "", error->message[0] ? error->message : strerror(error->code));
+	add_error(cli, code, error);
+	return code;
+}
+
 int cli_fail_text(struct cli *cli, int code, const char *fmt, ...)
 {
 	struct vfm_error error;
@@ -156,9 +172,20 @@ int cli_fail_text(struct cli *cli, int code, const char *fmt, ...)
 	va_start(args, fmt);
 	error = make_error(errno_of(code), fmt, args);
 	va_end(args);
-	print_line(cli, "", error.message);
-	add_error(cli, code, &error);
-	return code;
+	return cli_fail_as(cli, code, &error);
+}
+
+int cli_fail_at(struct cli *cli, int code, const char *device, const char *step, const char *fmt, ...)
+{
+	struct vfm_error error;
+	va_list args;
+
+	va_start(args, fmt);
+	error = make_error(errno_of(code), fmt, args);
+	va_end(args);
+	snprintf(error.device, sizeof(error.device), "%s", device ? device : "");
+	snprintf(error.step, sizeof(error.step), "%s", step ? step : "");
+	return cli_fail_as(cli, code, &error);
 }
 
 int cli_fail_memory(struct cli *cli)

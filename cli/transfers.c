@@ -187,7 +187,7 @@ int read_blob(struct cli *cli, const char *path, size_t max, void **ret, size_t 
 	int r;
 
 	if (!file)
-		return cli_fail_text(cli, CLI_USAGE, "%s: %s", path, strerror(errno));
+		return cli_fail_at(cli, CLI_USAGE, NULL, "blob", "%s: %s", path, strerror(errno));
 	buf = malloc(max + 1);
 	r = buf ? read_stream(file, buf, max + 1, ret_length) : -ENOMEM;
 	fclose(file);
@@ -197,6 +197,6 @@ int read_blob(struct cli *cli, const char *path, size_t max, void **ret, size_t 
 	}
 	free(buf);
 	if (r < 0)
-		return cli_fail_text(cli, CLI_FAILED, "%s: %s", path, strerror(-r));
+		return cli_fail_at(cli, CLI_FAILED, NULL, "blob", "%s: %s", path, strerror(-r));
 	return cli_usage(cli, "%s: at most %zu bytes can be carried", path, max);
 }

@@ -76,7 +76,7 @@ int main(int argc, char **argv)
 
 	r = open_context(getenv("VFIOMIG_SIM"), &sim, &context, &error);
 	if (r == 0)
-		r = vfm_borrow_open(context, argv[1], &borrow, &error);
+		r = vfm_borrow_open(context, argv[1], NULL, &borrow, &error);
 	if (r == 0 && argc == 5)
 		r = write_text(vfm_borrow_device(borrow, 0), (uint32_t)index, offset, argv[4], &error);
 	else if (r == 0)

@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 	opts.flags = VFM_ENDPOINT_WRITE;
 	r = vfm_context_new(&context);
 	if (r == 0)
-		r = vfm_borrow_open(context, argv[1], &borrow, &error);
+		r = vfm_borrow_open(context, argv[1], NULL, &borrow, &error);
 	if (r == 0)
 		r = vfm_endpoint_open(context, argv[2], &opts, &endpoint, &error);
 	if (r == 0)

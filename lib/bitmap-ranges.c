@@ -135,7 +135,7 @@ int vfm_bitmap_ranges(struct vfm_bitmap_cursor *cursor, struct vfm_bitmap_range 
 
 	if (r < 0)
 		return r;
-	if (walk.next > walk.end || (!walk.words && walk.next < walk.end) || !ret || room == 0)
+	if (walk.reserved || walk.next > walk.end || (!walk.words && walk.next < walk.end) || !ret || room == 0)
 		return -EINVAL;
 	*ret_count = vfmi_bitmap_ranges(vfmi_bitmap_ops(), &walk, ret, room);
 	cursor->next = walk.next;

@@ -21,7 +21,8 @@
 struct vfm_borrow {
 	struct vfm_context *ctx;
 	struct vfmi_sys *sys;
-	const char *path; /* the caller's, while opening */
+	const char *path;		 /* the caller's, while opening */
+	const struct vfm_cancel *cancel; /* the same */
 	int fd;
 	struct vfm_device *devices[VFMI_LEND_MAX_DEVICES];
 	size_t count;
@@ -33,7 +34,7 @@ static VFM_PRINTF(4, 5) int borrow_fail(const struct vfm_borrow *borrow, struct 
 {
 	const struct vfmi_where where = {
 		.step = BORROW_STEP,
-		.flags = VFM_ERROR_PEER,
+		.flags = code == ECANCELED ? 0 : VFM_ERROR_PEER,
 		.state_from = VFM_STATE_UNKNOWN,
 		.state_to = VFM_STATE_UNKNOWN,
 		.state_now = VFM_STATE_UNKNOWN,
@@ -56,6 +57,8 @@ static int connect_within(struct vfm_borrow *borrow, const struct sockaddr_un *a
 
 	/* A unix socket with a full backlog says EAGAIN at once and cannot be polled for. */
 	for (int i = 0; i < CONNECT_TRIES && (r == -EAGAIN || r == -EINTR); i++) {
+		if (vfm_cancel_is_set(borrow->cancel))
+			return -ECANCELED;
 		if (i)
 			sys->ops->sleep_ns(sys, CONNECT_PAUSE_NS);
 		r = sys->ops->connect(sys, borrow->fd, (const struct sockaddr *)addr, length);
@@ -102,8 +105,10 @@ static int reach(struct vfm_borrow *borrow, struct vfm_error *err)
 /* The type of the lender's next message, whose descriptors are the caller's to drop; none after a failure. */
 static int listen_for(struct vfm_borrow *borrow, struct vfmi_lend_message *msg, struct vfm_error *err)
 {
-	int r = vfmi_lend_wait(borrow->sys, borrow->fd, POLLIN, ANSWER_MS);
+	int r = vfmi_lend_wait(borrow->sys, borrow->fd, POLLIN, ANSWER_MS, borrow->cancel);
 
+	if (r == -ECANCELED)
+		return borrow_fail(borrow, err, ECANCELED, "canceled while the holder's answer was waited for");
 	if (r == -ETIMEDOUT)
 		return borrow_fail(borrow, err, ETIMEDOUT, "the holder does not answer within %d s", ANSWER_MS / 1000);
 	if (r == 0)
@@ -126,7 +131,7 @@ static int say(struct vfm_borrow *borrow, const struct vfmi_lend_message *msg)
 	int r = vfmi_lend_send(borrow->sys, borrow->fd, msg);
 
 	if (r == -EAGAIN) {
-		r = vfmi_lend_wait(borrow->sys, borrow->fd, POLLOUT, ANSWER_MS);
+		r = vfmi_lend_wait(borrow->sys, borrow->fd, POLLOUT, ANSWER_MS, borrow->cancel);
 		if (r == 0)
 			r = vfmi_lend_send(borrow->sys, borrow->fd, msg);
 	}
@@ -352,20 +357,27 @@ static void free_borrow(struct vfm_borrow *borrow)
 	free(borrow);
 }
 
-int vfm_borrow_open(struct vfm_context *ctx, const char *path, struct vfm_borrow **ret_borrow,
-		    struct vfm_error *ret_error)
+int vfm_borrow_open(struct vfm_context *ctx, const char *path, const struct vfm_borrow_opts *opts,
+		    struct vfm_borrow **ret_borrow, struct vfm_error *ret_error)
 {
+	struct vfm_borrow_opts known = { 0 };
 	struct vfm_borrow *borrow;
-	int r;
+	int r = 0;
 
 	if (!ctx || !path || !ret_borrow)
 		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, BORROW_STEP, "a required argument is NULL");
+	if (opts)
+		r = vfmi_sized_in(&known, sizeof(known), opts, VFMI_SIZE_TO(struct vfm_borrow_opts, cancel));
+	if (r < 0 || known.reserved)
+		return VFMI_FAIL(ctx, ret_error, r < 0 ? -r : EINVAL, NULL, BORROW_STEP,
+				 "options of a wrong size or with unknown members");
 	borrow = calloc(1, sizeof(*borrow));
 	if (!borrow)
 		return VFMI_FAIL(ctx, ret_error, ENOMEM, NULL, BORROW_STEP, "%s", vfmi_errno_text(ENOMEM));
 	borrow->ctx = ctx;
 	borrow->sys = ctx->sys;
 	borrow->path = path;
+	borrow->cancel = known.cancel;
 	borrow->fd = -1;
 	r = reach(borrow, ret_error);
 	if (r == 0)
@@ -379,6 +391,7 @@ int vfm_borrow_open(struct vfm_context *ctx, const char *path, struct vfm_borrow
 	for (size_t i = 0; i < borrow->count; i++)
 		vfmi_device_irq_mark_lent(borrow->devices[i]);
 	borrow->path = NULL;
+	borrow->cancel = NULL;
 	*ret_borrow = borrow;
 	return 0;
 }

@@ -53,6 +53,8 @@ struct vfm_device {
 	uint8_t vf_token[16];
 	struct vfm_iommu *iommu;
 	bool owns_iommu;
+	/* Of the call that starts it, until that is over. */
+	const struct vfm_cancel *cancel;
 	struct vfm_identity identity; /* what sysfs or the lender told */
 	struct vfmi_pasid *pasids;    /* page tables made for them (device-pasid.c) */
 

@@ -15,11 +15,14 @@ void vfmi_device_end(struct vfm_device *dev);
 int vfmi_device_claim(struct vfm_device *dev, struct vfm_session *session, struct vfm_error *err);
 void vfmi_device_release(struct vfm_device *dev, struct vfm_session *session);
 
-/* Opening (device-open.c). _take_open(): the caller's struct in whole, checked. _start(): open, bind and attach it. */
+/*
+ * Opening (device-open.c). _take_open(): the caller's struct in whole, checked. _start(): open, bind and attach it,
+ * unless @cancel, which may be NULL, is triggered before all is done.
+ */
 int vfmi_device_take_open(struct vfm_context *ctx, const struct vfm_open *from, struct vfm_open *open,
 			  struct vfm_error *err);
 int vfmi_device_start(struct vfm_context *ctx, const struct vfm_open *open, struct vfm_iommu *iommu,
-		      struct vfm_device **ret_dev, struct vfm_error *err);
+		      const struct vfm_cancel *cancel, struct vfm_device **ret_dev, struct vfm_error *err);
 
 struct vfmi_sys *vfmi_device_sys(const struct vfm_device *dev);
 

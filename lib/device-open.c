@@ -339,8 +339,15 @@ end:
 	return r;
 }
 
+static int check_cancel(struct vfm_device *dev, struct vfm_error *err)
+{
+	if (!vfm_cancel_is_set(dev->cancel))
+		return 0;
+	return VFMI_FAIL(dev->ctx, err, ECANCELED, dev->name, "start", "canceled");
+}
+
 int vfmi_device_start(struct vfm_context *ctx, const struct vfm_open *open, struct vfm_iommu *iommu,
-		      struct vfm_device **ret_dev, struct vfm_error *err)
+		      const struct vfm_cancel *cancel, struct vfm_device **ret_dev, struct vfm_error *err)
 {
 	const bool container = vfmi_backend_is_container(vfm_iommu_backend(iommu));
 	struct vfm_open how = *open;
@@ -352,12 +359,18 @@ int vfmi_device_start(struct vfm_context *ctx, const struct vfm_open *open, stru
 	r = vfm_device_open_with(ctx, &how, &dev, err);
 	if (r < 0)
 		return r;
-	r = vfm_device_bind(dev, iommu, err);
+	dev->cancel = cancel;
+	r = check_cancel(dev, err);
+	if (r == 0)
+		r = vfm_device_bind(dev, iommu, err);
+	if (r == 0)
+		r = check_cancel(dev, err);
 	if (r < 0)
 		goto err_close;
 	r = vfm_device_attach(dev, err);
 	if (r < 0)
 		goto err_close;
+	dev->cancel = NULL;
 	*ret_dev = dev;
 	return 0;
 
@@ -372,5 +385,5 @@ int vfm_device_open_attached(struct vfm_context *ctx, const char *name, struct v
 	VFM_OPTS(vfm_open, open);
 
 	open.name = name;
-	return vfmi_device_start(ctx, &open, iommu, ret_dev, ret_error);
+	return vfmi_device_start(ctx, &open, iommu, NULL, ret_dev, ret_error);
 }

@@ -16,6 +16,7 @@
 #define USUAL_MS 60000u
 #define FIRST_PAUSE_NS NS_PER_MS
 #define LONGEST_PAUSE_NS (1000 * NS_PER_MS)
+#define CANCEL_PAUSE_NS (50 * NS_PER_MS) /* so late a cancel token is seen, at most */
 
 /*
  * Class code and revision are the device's own, whereas the vendor is vfio-pci's word; nothing has a class of all ones,
@@ -86,6 +87,20 @@ static int is_pci(struct vfm_device *dev)
 	return r < 0 ? r : !!(info.flags & VFIO_DEVICE_FLAGS_PCI);
 }
 
+/* Return: false when it was canceled. */
+static bool rest(struct vfm_device *dev, uint64_t ns)
+{
+	const uint64_t longest_ns = dev->cancel ? CANCEL_PAUSE_NS : ns;
+
+	while (ns > 0 && !vfm_cancel_is_set(dev->cancel)) {
+		const uint64_t now_ns = vfmi_min_u64(ns, longest_ns);
+
+		dev->sys->ops->sleep_ns(dev->sys, now_ns);
+		ns -= now_ns;
+	}
+	return !vfm_cancel_is_set(dev->cancel);
+}
+
 static int wait_ready(struct vfm_device *dev, uint64_t timeout_ms, const char *step, struct vfm_error *err)
 {
 	const uint64_t begin = dev->sys->ops->now_ns(dev->sys);
@@ -101,7 +116,9 @@ static int wait_ready(struct vfm_device *dev, uint64_t timeout_ms, const char *s
 		passed_ns = dev->sys->ops->now_ns(dev->sys) - begin;
 		if (r != 0 || passed_ns >= timeout_ms * NS_PER_MS)
 			break;
-		dev->sys->ops->sleep_ns(dev->sys, vfmi_min_u64(pause_ns, timeout_ms * NS_PER_MS - passed_ns));
+		if (!rest(dev, vfmi_min_u64(pause_ns, timeout_ms * NS_PER_MS - passed_ns)))
+			return VFMI_FAIL(dev->ctx, err, ECANCELED, dev->name, step,
+					 "canceled while it was not ready yet: %s", what);
 		pause_ns = vfmi_min_u64(2 * pause_ns, LONGEST_PAUSE_NS);
 	}
 	if (r > 0)

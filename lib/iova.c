@@ -135,7 +135,7 @@ static struct vfm_iova_area describe(const struct plan *plan, const struct vfmi_
 {
 	return (struct vfm_iova_area){
 		.size = sizeof(struct vfm_iova_area),
-		.misfit = !plan_fits(plan, area),
+		.flags = plan_fits(plan, area) ? 0 : VFM_IOVA_MISFIT,
 		.iova = first_of(area),
 		.length = last_of(area) - first_of(area) + 1,
 		.guard = area->guard,
@@ -249,21 +249,25 @@ int vfm_iova_set_windows(struct vfm_iova *space, const struct vfm_iova_windows *
 	size_t misfits = 0;
 	const char *flaw;
 	struct plan plan;
+	bool dry_run;
 	int r = vfmi_sized_in(&wish, sizeof(wish), windows, VFMI_WINDOWS_MIN);
 
 	if (r < 0)
 		return VFMI_FAIL(space->ctx, ret_error, -r, NULL, "IOVA windows",
 				 "struct vfm_iova_windows of a size not known here");
+	dry_run = wish.flags & VFM_IOVA_DRY_RUN;
 	flaw = plan_flaw(wish.windows, wish.count, wish.alignment);
+	if (wish.flags & ~(uint32_t)VFM_IOVA_DRY_RUN)
+		flaw = "unknown flags";
 	if (flaw)
 		return VFMI_FAIL(space->ctx, ret_error, EINVAL, NULL, "IOVA windows", "%s", flaw);
 	pthread_mutex_lock(&space->lock);
 	r = plan_make(wish.windows, wish.count, wish.alignment, &space->reserved, &plan);
 	if (r == 0) {
 		misfits = find_misfits(space, &plan, wish.misfits, wish.room);
-		if (!wish.dry_run)
+		if (!dry_run)
 			r = take_plan(space, &plan);
-		if (wish.dry_run || r < 0)
+		if (dry_run || r < 0)
 			plan_free(&plan);
 	}
 	pthread_mutex_unlock(&space->lock);

@@ -131,14 +131,19 @@ int vfmi_lend_recv(struct vfmi_sys *sys, int fd, struct vfmi_lend_message *msg)
 	return got == 0 ? 0 : -EPROTO;
 }
 
-int vfmi_lend_wait(struct vfmi_sys *sys, int fd, short events, int timeout_ms)
+int vfmi_lend_wait(struct vfmi_sys *sys, int fd, short events, int timeout_ms, const struct vfm_cancel *cancel)
 {
-	struct pollfd pfd = { .fd = fd, .events = events };
+	struct pollfd fds[] = {
+		{ .fd = fd, .events = events },
+		{ .fd = vfm_cancel_fd(cancel), .events = POLLIN },
+	};
 	int r;
 
 	do
-		r = sys->ops->poll(sys, &pfd, 1, timeout_ms);
+		r = sys->ops->poll(sys, fds, cancel ? 2 : 1, timeout_ms);
 	while (r == -EINTR);
+	if (vfm_cancel_is_set(cancel))
+		return -ECANCELED;
 	if (r < 0)
 		return r;
 	return r == 0 ? -ETIMEDOUT : 0;

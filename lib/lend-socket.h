@@ -26,7 +26,7 @@ int vfmi_lend_send(struct vfmi_sys *sys, int fd, const struct vfmi_lend_message 
 int vfmi_lend_recv(struct vfmi_sys *sys, int fd, struct vfmi_lend_message *msg);
 void vfmi_lend_drop_fds(struct vfmi_sys *sys, struct vfmi_lend_message *msg);
 
-/* Blocking: wait for @events at most @timeout_ms. 0, -ETIMEDOUT or errno. */
-int vfmi_lend_wait(struct vfmi_sys *sys, int fd, short events, int timeout_ms);
+/* Blocking: wait for @events at most @timeout_ms. @cancel may be NULL. 0, -ETIMEDOUT, -ECANCELED or errno. */
+int vfmi_lend_wait(struct vfmi_sys *sys, int fd, short events, int timeout_ms, const struct vfm_cancel *cancel);
 
 #endif

@@ -22,7 +22,8 @@ static bool parse_line(const char *line, size_t length, struct vfm_reserved *ret
 	    region.first > region.last)
 		return false;
 	vfmi_make_printable(region.kind);
-	region.mappable = !strcmp(region.kind, "direct-relaxable");
+	if (!strcmp(region.kind, "direct-relaxable"))
+		region.flags = VFM_RESERVED_MAPPABLE;
 	*ret = region;
 	return true;
 }

@@ -16,6 +16,7 @@ struct start {
 	char name[sizeof(((struct vfm_identity *)0)->name)];
 	bool in_group;
 	uint32_t group;
+	const struct vfm_cancel *cancel;
 	size_t chain; /* the first start that this one must not run beside */
 	int code;
 	struct vfm_device *dev;
@@ -38,6 +39,12 @@ struct startup {
 static struct vfm_start *start_at(struct vfm_start *starts, size_t index)
 {
 	return (struct vfm_start *)(void *)((char *)starts + index * starts->size);
+}
+
+/* The last member: a caller of an earlier version has none. */
+static const struct vfm_cancel *cancel_of(const struct vfm_start *start)
+{
+	return start->size >= VFMI_SIZE_TO(struct vfm_start, cancel) ? start->cancel : NULL;
 }
 
 static const char *find_flaw(struct vfm_iommu *iommu, struct vfm_start *starts, size_t count)
@@ -104,6 +111,7 @@ static int look_up_all(struct startup *s, struct vfm_start *starts)
 	}
 	for (size_t i = 0; i < s->count && r == 0; i++) {
 		r = look_up(s, i, start_at(starts, i)->open);
+		s->starts[i].cancel = cancel_of(start_at(starts, i));
 		if (r < 0)
 			s->starts[i].code = r;
 	}
@@ -156,13 +164,23 @@ static bool has_failed(struct startup *s)
 	return failed;
 }
 
-static void start_one(struct startup *s, struct start *start)
+static void open_one(struct startup *s, struct start *start)
 {
 	struct vfmi_sys *sys = s->ctx->sys;
 	const uint64_t begin = sys->ops->now_ns(sys);
 
-	start->code = vfmi_device_start(s->ctx, &start->open, s->iommu, &start->dev, &start->error);
+	start->code = vfmi_device_start(s->ctx, &start->open, s->iommu, start->cancel, &start->dev, &start->error);
 	start->ns = sys->ops->now_ns(sys) - begin;
+}
+
+static void start_one(struct startup *s, struct start *start)
+{
+	/* opening resets it, which takes its time and loses what it holds */
+	if (vfm_cancel_is_set(start->cancel))
+		start->code =
+			VFMI_FAIL(s->ctx, &start->error, ECANCELED, start->name, STEP, "canceled before it was opened");
+	else
+		open_one(s, start);
 	if (start->code == 0)
 		return;
 	pthread_mutex_lock(&s->lock);

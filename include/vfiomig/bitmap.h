@@ -103,6 +103,7 @@ struct vfm_bitmap_range {
  */
 struct vfm_bitmap_cursor {
 	uint32_t size;
+	uint32_t reserved; /* 0 */
 	const uint64_t *words;
 	uint64_t next;
 	uint64_t end;
@@ -116,7 +117,7 @@ struct vfm_bitmap_cursor {
  *
  * Ranges are in order, begin and end with a set bit, and are never cut short by the end of @ret: call again with the
  * same cursor for those that follow. Nobody may change the bitmap during a call: of one that is shared, take the bits
- * first. Return: 0; -EINVAL: size, no room, no words, @next above @end; -E2BIG: struct of a
+ * first. Return: 0; -EINVAL: size, @reserved, no room, no words, @next above @end; -E2BIG: struct of a
  * later version with something set. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_bitmap_ranges(struct vfm_bitmap_cursor *cursor, struct vfm_bitmap_range *ret,

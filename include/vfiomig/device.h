@@ -517,6 +517,8 @@ VFM_API uint32_t vfm_device_notices(struct vfm_device *dev);
  * @ret_error: NULL, or with its size set; filled when the device itself failed
  * @ret_dev:   the device when the call succeeds, else NULL
  * @ret_ns:    time from the begin of opening it to the end of attaching it, or to its failure; 0 when never opened
+ * @cancel:    may be NULL; once triggered this device fails with -ECANCELED, and all others with it: at the latest when
+ *             the kernel has opened it, and within the wait until it is ready after that
  */
 struct vfm_start {
 	uint32_t size;
@@ -525,6 +527,7 @@ struct vfm_start {
 	struct vfm_error *ret_error;
 	struct vfm_device *ret_dev;
 	uint64_t ret_ns;
+	struct vfm_cancel *cancel;
 };
 
 /**
@@ -541,7 +544,7 @@ struct vfm_start {
  * joined before return. One that it refuses to start is done without. The log function (vfm_context_set_log()) is
  * called by all of them, at the same time. Blocking; on one context and address space any other call may run beside
  * it. Return: 0, -EINVAL (count, sizes, named twice), or the -errno of the first, in order of @starts, that failed:
- * those of vfm_device_open(), _bind() and _attach(), -ENOMEM. Since: 0.1
+ * those of vfm_device_open(), _bind() and _attach(), -ENOMEM, -ECANCELED (by a token). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_devices_start(struct vfm_context *ctx, struct vfm_iommu *iommu, struct vfm_start *starts,
 					     size_t count, uint32_t threads, struct vfm_error *ret_error);

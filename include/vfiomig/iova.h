@@ -35,10 +35,14 @@ VFM_API VFM_MUST_CHECK int vfm_iova_exclude(const struct vfm_iova_range *windows
 					    const struct vfm_iova_range *holes, size_t hole_count,
 					    struct vfm_iova_range *ret, size_t room, size_t *ret_count);
 
+enum vfm_reserved_flag {
+	VFM_RESERVED_MAPPABLE = 1, /* "direct-relaxable": VFIO lets it be mapped all the same */
+};
+
 /* Reserved by the platform in an IOMMU group, as sysfs tells it. */
 struct vfm_reserved {
 	uint32_t size;
-	bool mappable; /* "direct-relaxable": VFIO lets it be mapped all the same */
+	uint32_t flags; /* enum vfm_reserved_flag */
 	uint64_t first;
 	uint64_t last; /* inclusive */
 	char kind[24]; /* "msi", "reserved", "direct" and others */
@@ -119,13 +123,14 @@ VFM_API VFM_MUST_CHECK int vfm_iova_alloc(struct vfm_iova *space, const struct v
 VFM_API VFM_MUST_CHECK int vfm_iova_release(struct vfm_iova *space, uint64_t iova, uint64_t length,
 					    struct vfm_error *ret_error);
 
-/**
- * struct vfm_iova_area - one area
- * @misfit: it is not where the windows of now allow it, see vfm_iova_set_windows()
- */
+enum vfm_iova_area_flag {
+	VFM_IOVA_MISFIT = 1, /* it is not where the windows of now allow it, see vfm_iova_set_windows() */
+};
+
+/* One area. */
 struct vfm_iova_area {
 	uint32_t size;
-	bool misfit;
+	uint32_t flags; /* enum vfm_iova_area_flag */
 	uint64_t iova;
 	uint64_t length;
 	uint64_t guard;
@@ -154,16 +159,23 @@ VFM_API VFM_MUST_CHECK int vfm_iova_reserve(struct vfm_iova *space, uint64_t fir
 VFM_API VFM_MUST_CHECK int vfm_iova_unreserve(struct vfm_iova *space, uint64_t first, uint64_t last,
 					      struct vfm_error *ret_error);
 
+enum vfm_iova_windows_flag {
+	/*
+	 * Only tell what would not fit: to be asked before the device is attached, whose attach fails while areas are
+	 * in the way (EADDRINUSE, iommufd)
+	 */
+	VFM_IOVA_DRY_RUN = 1,
+};
+
 /**
  * struct vfm_iova_windows - new windows, when a device joins or leaves
+ * @flags: enum vfm_iova_windows_flag
  * @windows, @count, @alignment: as for vfm_iova_new()
- * @dry_run: only tell what would not fit: ask before the device is attached, whose attach fails while areas are in
- *           the way (EADDRINUSE, iommufd)
  * @misfits: room for @room areas, size set in each, filled with the lowest that do not fit; may be NULL for none
  */
 struct vfm_iova_windows {
 	uint32_t size;
-	bool dry_run;
+	uint32_t flags;
 	const struct vfm_iova_range *windows;
 	size_t count;
 	uint64_t alignment;
@@ -179,7 +191,8 @@ struct vfm_iova_windows {
  * the alignment; a guard that no longer fits is not held against it. Areas that do not fit stay what and where they
  * are, marked as misfits, until the caller has moved them and releases them; from now on new ones obey the new windows.
  * Windows that grow again make them fit again. Takes time in proportion to the number of areas.
- * Return: 0, also when areas do not fit; -EINVAL, -E2BIG (struct), -ENOMEM: nothing changed. Since: 0.1
+ * Return: 0, also when areas do not fit; -EINVAL (unknown flags too), -E2BIG (struct), -ENOMEM: nothing changed.
+ * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iova_set_windows(struct vfm_iova *space, const struct vfm_iova_windows *windows,
 						size_t *ret_misfits, struct vfm_error *ret_error);

@@ -58,13 +58,26 @@ VFM_API VFM_MUST_CHECK int vfm_lender_dispatch(struct vfm_lender *lender, struct
 					       struct vfm_error *ret_error);
 
 /**
+ * struct vfm_borrow_opts - how to borrow
+ * @cancel: may be NULL; makes every wait end with -ECANCELED, and what has come so far is closed
+ */
+struct vfm_borrow_opts {
+	uint32_t size;
+	uint32_t reserved; /* 0 */
+	struct vfm_cancel *cancel;
+};
+
+/**
  * vfm_borrow_open() - fetch the devices a holder lends
+ * @opts: may be NULL
  *
  * Blocking: as long as the holder takes to answer, 5 s at most for each answer (-ETIMEDOUT). A holder of another uid is
- * not trusted, but by root. Failures that are not a device's carry VFM_ERROR_PEER.
- * Return: 0, -ENOENT or -ECONNREFUSED (nobody lends there), -EBUSY (lent already), -EPERM, -EPROTO. Since: 0.1
+ * not trusted, but by root. Failures that are not a device's carry VFM_ERROR_PEER, but for -ECANCELED and -EINVAL.
+ * Return: 0, -ENOENT or -ECONNREFUSED (nobody lends there), -EBUSY (lent already), -EPERM, -EPROTO, -ECANCELED. Since:
+ * 0.1
  */
-VFM_API VFM_MUST_CHECK int vfm_borrow_open(struct vfm_context *ctx, const char *path, struct vfm_borrow **ret_borrow,
+VFM_API VFM_MUST_CHECK int vfm_borrow_open(struct vfm_context *ctx, const char *path,
+					   const struct vfm_borrow_opts *opts, struct vfm_borrow **ret_borrow,
 					   struct vfm_error *ret_error);
 VFM_API size_t vfm_borrow_count(const struct vfm_borrow *borrow);
 
@@ -81,7 +94,8 @@ VFM_API void vfm_borrow_close(struct vfm_borrow *borrow);
  *
  * Form: "fd:5,iommufd=6,ioas=1,devid=2,pt=3,name=0000:01:00.0,irq=1:0:7" (irq=INDEX:VECTOR:FD, repeated). Further
  * keys: backend (vfm_backend_name(); where it is a container's, iommufd is the container's descriptor and there is no
- * ioas), driver, mdev, firmware, sim. In texts everything but letters, digits and "._:/@+-" is written %XX.
+ * ioas), tracks (pt is a page table with dirty tracking), driver, mdev, firmware, sim. In texts everything but letters,
+ * digits and "._:/@+-" is written %XX.
  * The device is asked for its identity. Return: length without NUL, or -ENOSPC. Since: 0.1
  */
 #define VFM_DESCRIPTION_MAX 4096u

@@ -111,7 +111,7 @@ static void *peer_main(void *arg)
 		goto out;
 	}
 	for (int i = 0; i < 200 && !p->stop; i++) {
-		if (!vfm_borrow_open(ctx, p->name, &borrow, NULL))
+		if (!vfm_borrow_open(ctx, p->name, NULL, &borrow, NULL))
 			break;
 		usleep(2000);
 	}

@@ -173,7 +173,7 @@ static int find_device(struct env *env, const char *where, struct vfm_borrow **b
 	const char *text = getenv("VFIOMIG_DEVICE_0");
 
 	if (strcmp(where, "env")) {
-		OK(vfm_borrow_open(env->ctx, where, borrow, &env->err));
+		OK(vfm_borrow_open(env->ctx, where, NULL, borrow, &env->err));
 		*dev = vfm_borrow_device(*borrow, 0);
 	} else {
 		REQUIRE(text);

@@ -60,7 +60,7 @@ static int borrower(const char *name, struct vfm_sim *sim, enum borrower what)
 	int r;
 
 	r = sim ? vfm_sim_context(sim, &ctx) : vfm_context_new(&ctx);
-	if (r || vfm_borrow_open(ctx, name, &borrow, &err))
+	if (r || vfm_borrow_open(ctx, name, NULL, &borrow, &err))
 		return 1;
 	dev = vfm_borrow_device(borrow, 0);
 	if (!dev || vfm_borrow_count(borrow) != 1 || vfm_borrow_device(borrow, 1))
@@ -132,8 +132,8 @@ static int nobody_lends(struct env *env)
 {
 	struct vfm_borrow *borrow = NULL;
 
-	REQUIRE_RESULT(vfm_borrow_open(env->ctx, "@vfiomig-nobody-here", &borrow, &env->err), -ECONNREFUSED);
-	REQUIRE_RESULT(vfm_borrow_open(env->ctx, "/nonexistent/socket", &borrow, &env->err), -ENOENT);
+	REQUIRE_RESULT(vfm_borrow_open(env->ctx, "@vfiomig-nobody-here", NULL, &borrow, &env->err), -ECONNREFUSED);
+	REQUIRE_RESULT(vfm_borrow_open(env->ctx, "/nonexistent/socket", NULL, &borrow, &env->err), -ENOENT);
 	REQUIRE(!borrow);
 	return 0;
 }

@@ -239,6 +239,9 @@ START_TEST(a_cursor_is_checked)
 	cursor.next = 65;
 	ck_assert_int_eq(vfm_bitmap_ranges(&cursor, ranges, 2, &count), -EINVAL);
 	cursor.next = 0;
+	cursor.reserved = 1;
+	ck_assert_int_eq(vfm_bitmap_ranges(&cursor, ranges, 2, &count), -EINVAL);
+	cursor.reserved = 0;
 	cursor.size--;
 	ck_assert_int_eq(vfm_bitmap_ranges(&cursor, ranges, 2, &count), -EINVAL);
 	ck_assert_uint_eq(count, 77);

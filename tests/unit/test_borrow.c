@@ -27,11 +27,11 @@ START_TEST(test_nobody_there)
 {
 	struct vfm_borrow *borrow;
 
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, "/nonexistent/lend", &borrow, &err), -ENOENT);
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, "@vfiomig-nobody", &borrow, &err), -ECONNREFUSED);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, "/nonexistent/lend", NULL, &borrow, &err), -ENOENT);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, "@vfiomig-nobody", NULL, &borrow, &err), -ECONNREFUSED);
 	ck_assert_uint_eq(err.flags & VFM_ERROR_PEER, VFM_ERROR_PEER);
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, "", &borrow, &err), -EINVAL);
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, NULL, &borrow, &err), -EINVAL);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, "", NULL, &borrow, &err), -EINVAL);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, NULL, NULL, &borrow, &err), -EINVAL);
 }
 END_TEST
 
@@ -52,7 +52,7 @@ static void *play_script(void *user)
 
 	(void)user;
 	for (int step = 0; step < script->steps; step++) {
-		if (step > 0 && (vfmi_lend_wait(&vfmi_sys_libc, fd, POLLIN, 2000) < 0 ||
+		if (step > 0 && (vfmi_lend_wait(&vfmi_sys_libc, fd, POLLIN, 2000, NULL) < 0 ||
 				 vfmi_lend_recv(&vfmi_sys_libc, fd, &heard) <= 0))
 			break;
 		script->play(step);
@@ -130,6 +130,16 @@ static void play_vectors_first(int step)
 	ck_assert_int_eq(vfmi_lend_add_vector(&msg, &(struct vfmi_lend_vector){ 0, 0 }, 0), 0);
 }
 
+static struct vfm_cancel *token;
+
+/* Once the device has come, the next message is what is waited for. */
+static void play_cancel(int step)
+{
+	if (step == 2)
+		vfm_cancel_trigger(token);
+	play_description(step);
+}
+
 static void play_missing_device(int step)
 {
 	if (step == 0)
@@ -143,6 +153,7 @@ static void expect(const struct script *what)
 {
 	struct sockaddr_un addr;
 	socklen_t length;
+	struct vfm_borrow_opts opts = { .size = sizeof(opts), .cancel = token };
 	struct vfm_borrow *borrow = NULL;
 	char name[64];
 	pthread_t thread;
@@ -156,7 +167,7 @@ static void expect(const struct script *what)
 	ck_assert_int_eq(listen(fake_listener, 1), 0);
 	script = what;
 	ck_assert_int_eq(pthread_create(&thread, NULL, play_script, NULL), 0);
-	r = vfm_borrow_open(m.ctx, name, &borrow, &err);
+	r = vfm_borrow_open(m.ctx, name, token ? &opts : NULL, &borrow, &err);
 	pthread_join(thread, NULL);
 	close(fake_listener);
 	ck_assert_msg(r == -what->expected, "%d instead of %d: %s", r, -what->expected, err.message);
@@ -213,9 +224,81 @@ START_TEST(test_holder_that_is_silent)
 	/* Nobody dispatches: the connection is made by the kernel and nothing follows. */
 	snprintf(name, sizeof(name), "@vfiomig-silent-%d", (int)getpid());
 	ck_assert_int_eq(vfm_lender_open(m.ctx, name, &lender, &err), 0);
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, name, &borrow, &err), -ETIMEDOUT);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, name, NULL, &borrow, &err), -ETIMEDOUT);
 	ck_assert_ptr_nonnull(strstr(err.message, "does not answer"));
 	vfm_lender_close(lender);
+}
+END_TEST
+
+START_TEST(test_canceled_after_a_device)
+{
+	struct vfm_borrow_opts opts = { .size = sizeof(opts) };
+	struct vfm_borrow *borrow = NULL;
+
+	ck_assert_int_eq(vfm_cancel_new(m.ctx, &token), 0);
+	description = "fd:0";
+	description_fds = 1;
+	expect(&(const struct script){ ECANCELED, 3, play_cancel });
+	ck_assert_uint_eq(err.flags & VFM_ERROR_PEER, 0);
+	opts.cancel = token;
+	/* nobody is called any more */
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, "@vfiomig-nobody", &opts, &borrow, &err), -ECANCELED);
+	vfm_cancel_free(token);
+	token = NULL;
+}
+END_TEST
+
+static void *trigger_later(void *user)
+{
+	usleep(200000);
+	vfm_cancel_trigger(user);
+	return NULL;
+}
+
+START_TEST(test_canceled_while_the_holder_is_silent)
+{
+	struct vfm_borrow_opts opts = { .size = sizeof(opts) };
+	struct vfm_borrow *borrow = NULL;
+	struct vfm_lend_info info = { .size = sizeof(info) };
+	struct vfm_lender *lender;
+	struct timespec begin, end;
+	unsigned int before;
+	pthread_t thread;
+	char name[64];
+
+	snprintf(name, sizeof(name), "@vfiomig-canceled-%d", (int)getpid());
+	ck_assert_int_eq(vfm_lender_open(m.ctx, name, &lender, &err), 0);
+	ck_assert_int_eq(vfm_cancel_new(m.ctx, &opts.cancel), 0);
+	before = open_descriptors();
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	ck_assert_int_eq(pthread_create(&thread, NULL, trigger_later, opts.cancel), 0);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, name, &opts, &borrow, &err), -ECANCELED);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	pthread_join(thread, NULL);
+	ck_assert_int_lt(end.tv_sec - begin.tv_sec, 4);
+	ck_assert_ptr_nonnull(strstr(err.message, "canceled while"));
+	ck_assert_ptr_null(borrow);
+	ck_assert_uint_eq(open_descriptors(), before);
+	/* whoever has gone is nobody's borrower */
+	for (int i = 0; i < 4; i++) {
+		ck_assert_int_eq(vfm_lender_dispatch(lender, &info, &err), 0);
+		ck_assert_uint_ne(info.event, VFM_LEND_BORROWED);
+	}
+	vfm_cancel_free(opts.cancel);
+	vfm_lender_close(lender);
+}
+END_TEST
+
+START_TEST(test_options_that_are_not_known)
+{
+	struct vfm_borrow_opts opts = { .size = sizeof(opts) - 1 };
+	struct vfm_borrow *borrow = NULL;
+
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, "@vfiomig-nobody", &opts, &borrow, &err), -EINVAL);
+	opts = (struct vfm_borrow_opts){ .size = sizeof(opts), .reserved = 1 };
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, "@vfiomig-nobody", &opts, &borrow, &err), -EINVAL);
+	opts.reserved = 0;
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, "@vfiomig-nobody", &opts, &borrow, &err), -ECONNREFUSED);
 }
 END_TEST
 
@@ -230,6 +313,9 @@ int main(void)
 	tcase_add_test(tcase, test_holders_that_lie);
 	tcase_add_test(tcase, test_descriptions_that_lie);
 	tcase_add_test(tcase, test_holder_that_is_silent);
+	tcase_add_test(tcase, test_canceled_after_a_device);
+	tcase_add_test(tcase, test_canceled_while_the_holder_is_silent);
+	tcase_add_test(tcase, test_options_that_are_not_known);
 	suite_add_tcase(suite, tcase);
 	return machine_main(suite);
 }

@@ -176,6 +176,23 @@ START_TEST(structs_of_no_size_are_refused)
 }
 END_TEST
 
+START_TEST(unknown_flags_of_new_windows_are_refused)
+{
+	struct vfm_iova_range all = { 0, MAX };
+	struct vfm_iova_windows windows = {
+		.size = sizeof(windows), .flags = VFM_IOVA_DRY_RUN | 2, .windows = &all, .count = 1, .alignment = PAGE
+	};
+	size_t misfits = 99;
+
+	open_one(0, PAGE - 1);
+	ck_assert_int_eq(vfm_iova_set_windows(space, &windows, &misfits, &error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.message, "unknown flags"));
+	ck_assert_uint_eq(misfits, 99);
+	ck_assert_uint_eq(stats().free_bytes, PAGE);
+	close_space();
+}
+END_TEST
+
 START_TEST(windows_out_of_order_are_refused)
 {
 	static const struct vfm_iova_range bad[][2] = {
@@ -310,7 +327,7 @@ static size_t set_windows(const struct vfm_iova_range *ranges, size_t count, boo
 {
 	struct vfm_iova_windows windows = {
 		.size = sizeof(windows),
-		.dry_run = dry_run,
+		.flags = dry_run ? VFM_IOVA_DRY_RUN : 0,
 		.windows = ranges,
 		.count = count,
 		.alignment = PAGE,
@@ -334,7 +351,7 @@ START_TEST(new_windows_name_what_no_longer_fits)
 		PLACED(.length = 3 * PAGE, .flags = VFM_IOVA_FIXED, .iova = 3 * PAGE * i, .cookie = i);
 	ck_assert_uint_eq(set_windows(narrow, 2, true, misfits, 1), 5);
 	ck_assert_uint_eq(misfits[0].cookie, 0);
-	ck_assert(misfits[0].misfit);
+	ck_assert_uint_eq(misfits[0].flags, VFM_IOVA_MISFIT);
 	ck_assert_uint_eq(misfits[1].length, 0);
 	ck_assert_uint_eq(stats().misfits, 0);
 	ck_assert_uint_eq(stats().free_bytes, PAGE);
@@ -492,6 +509,7 @@ int main(void)
 	tcase_add_test(tests, halves_of_everything);
 	tcase_add_loop_test(tests, refusals_name_their_errno_and_change_nothing, 0, (int)VFMI_ARRAY_SIZE(refused));
 	tcase_add_test(tests, structs_of_no_size_are_refused);
+	tcase_add_test(tests, unknown_flags_of_new_windows_are_refused);
 	tcase_add_test(tests, windows_out_of_order_are_refused);
 	tcase_add_test(tests, windows_are_cut_to_the_alignment_and_joined);
 	tcase_add_test(tests, release_is_exact_and_joins_holes);

@@ -233,11 +233,11 @@ static void table_windows(struct table *table)
 			at = end;
 		}
 	windows.count = world->window_count;
-	windows.dry_run = true;
+	windows.flags = VFM_IOVA_DRY_RUN;
 	table_replan(table);
 	CHECK(vfm_iova_set_windows(world->space, &windows, &misfits, NULL) == 0);
 	CHECK(misfits == table_misfits(table));
-	windows.dry_run = false;
+	windows.flags = 0;
 	CHECK(vfm_iova_set_windows(world->space, &windows, &misfits, NULL) == 0);
 	CHECK(misfits == table_misfits(table));
 }
@@ -299,7 +299,7 @@ static void table_agrees(const struct table *table)
 			continue;
 		CHECK(vfm_iova_find(table->world.space, area->iova + below(area->length), &found) == 0);
 		CHECK(found.iova == area->iova && found.length == area->length && found.guard == area->guard);
-		CHECK(found.misfit == !table_fits(table, area));
+		CHECK(found.flags == (table_fits(table, area) ? 0 : VFM_IOVA_MISFIT));
 		CHECK(!area->guard || vfm_iova_find(table->world.space, area->iova - 1, &found) == -ENOENT);
 	}
 	CHECK(stats.areas == areas);

@@ -101,7 +101,7 @@ START_TEST(test_devices_travel)
 	lend(2);
 	machine_move(&m, 2, VFM_STATE_STOP);
 	start_holder();
-	ck_assert_msg(vfm_borrow_open(m.ctx, path, &borrow, &err) == 0, "%s", err.message);
+	ck_assert_msg(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err) == 0, "%s", err.message);
 	ck_assert_uint_eq(vfm_borrow_count(borrow), 2);
 	ck_assert_ptr_null(vfm_borrow_device(borrow, 2));
 	ck_assert_str_eq(vfm_device_name(vfm_borrow_device(borrow, 0)), EDU_A);
@@ -135,7 +135,7 @@ START_TEST(test_one_after_the_other)
 		struct vfm_borrow *borrow;
 
 		/* The return of the one before may still be on its way: that is no reason to refuse. */
-		ck_assert_msg(vfm_borrow_open(m.ctx, path, &borrow, &err) == 0, "%s", err.message);
+		ck_assert_msg(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err) == 0, "%s", err.message);
 		vfm_borrow_close(borrow);
 	}
 	stop_holder();
@@ -172,7 +172,7 @@ START_TEST(test_return_comes_after_the_last_close)
 	watch.ops.sendmsg = watch_sendmsg;
 	sys->ops = &watch.ops;
 	start_holder();
-	ck_assert_msg(vfm_borrow_open(m.ctx, path, &borrow, &err) == 0, "%s", err.message);
+	ck_assert_msg(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err) == 0, "%s", err.message);
 	ck_assert_uint_gt(open_descriptors(), before + 2);
 	vfm_borrow_close(borrow);
 	stop_holder();
@@ -187,7 +187,7 @@ START_TEST(test_nothing_lent)
 	struct vfm_borrow *borrow;
 
 	start_holder();
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &borrow, &err), 0);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err), 0);
 	ck_assert_uint_eq(vfm_borrow_count(borrow), 0);
 	vfm_borrow_close(borrow);
 	stop_holder();
@@ -202,8 +202,8 @@ START_TEST(test_one_borrower_at_a_time)
 
 	lend(0);
 	start_holder();
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &first, &err), 0);
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &second, &err), -EBUSY);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, NULL, &first, &err), 0);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, NULL, &second, &err), -EBUSY);
 	snprintf(pid, sizeof(pid), "lent to process %d", (int)getpid());
 	ck_assert_msg(strstr(err.message, pid) != NULL, "%s", err.message);
 	ck_assert_uint_eq(err.flags & VFM_ERROR_PEER, VFM_ERROR_PEER);
@@ -228,7 +228,7 @@ START_TEST(test_interrupts_travel)
 	lend(0);
 	lend(1);
 	start_holder();
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &borrow, &err), 0);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err), 0);
 	theirs = vfm_device_irq_eventfd(vfm_borrow_device(borrow, 0), VFM_IRQ_MSI, 0);
 	ck_assert_int_ge(theirs, 0);
 	ck_assert_int_eq(eventfd_write(theirs, 3), 0);
@@ -263,7 +263,7 @@ START_TEST(test_rearmed_interrupts_travel)
 	ck_assert_int_eq(vfm_device_irq_arm(m.dev[0], VFM_IRQ_MSI, 0, 1, &fds[0], &err), 0);
 	lend(0);
 	start_holder();
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &borrow, &err), 0);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err), 0);
 	dev = vfm_borrow_device(borrow, 0);
 	ck_assert_int_eq(vfm_device_irq_disarm(dev, VFM_IRQ_MSI, &err), 0);
 	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, &fds[1], &err), 0);
@@ -292,7 +292,7 @@ START_TEST(test_disarming_travels)
 		lend(slot);
 	}
 	start_holder();
-	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, &borrow, &err), 0);
+	ck_assert_int_eq(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err), 0);
 	dev = vfm_borrow_device(borrow, 0);
 	ck_assert_int_eq(vfm_device_irq_disarm(dev, VFM_IRQ_MSI, &err), 0);
 	dev = vfm_borrow_device(borrow, 1);
@@ -341,7 +341,7 @@ START_TEST(test_many_vectors)
 	lend(0);
 	lend(1);
 	start_holder();
-	ck_assert_msg(vfm_borrow_open(m.ctx, path, &borrow, &err) == 0, "%s", err.message);
+	ck_assert_msg(vfm_borrow_open(m.ctx, path, NULL, &borrow, &err) == 0, "%s", err.message);
 	for (uint32_t i = 0; i < MANY; i++) {
 		ck_assert_int_ge(vfm_device_irq_eventfd(vfm_borrow_device(borrow, 0), VFM_IRQ_MSIX, i), 0);
 		ck_assert_int_eq(vfmi_device_irq_declare(vfm_borrow_device(borrow, 1), VFM_IRQ_MSIX, i, fd), 0);
@@ -706,7 +706,7 @@ START_TEST(test_strangers)
 	ops.getsockopt = stranger_getsockopt;
 	ops.geteuid = somebody;
 	ck_assert_int_eq(vfmi_context_new_on(&sys, &ctx), 0);
-	ck_assert_int_eq(vfm_borrow_open(ctx, path, &borrow, &err), -EPERM);
+	ck_assert_int_eq(vfm_borrow_open(ctx, path, NULL, &borrow, &err), -EPERM);
 	strcat(path, "-wary");
 	ck_assert_int_eq(vfm_lender_open(ctx, path, &wary, &err), 0);
 	fd = knock();
@@ -739,7 +739,7 @@ START_TEST(test_fault_sweep)
 		holder.faults = true;
 		start_holder();
 		machine_fault(&m, NULL, VFM_SIM_FAULT_BEFORE, call, 1, EIO);
-		r = vfm_borrow_open(m.ctx, path, &borrow, &err);
+		r = vfm_borrow_open(m.ctx, path, NULL, &borrow, &err);
 		if (r == 0)
 			vfm_borrow_close(borrow);
 		r = vfm_sim_faults_hit(m.sim) ? -1 : r;

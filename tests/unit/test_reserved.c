@@ -79,10 +79,10 @@ START_TEST(regions_are_read)
 	ck_assert_msg(ask(regions, ROOM, &count) == 0, "%s", error.message);
 	ck_assert_uint_eq(count, 3);
 	ck_assert_uint_eq(regions[0].last, 0xfff);
-	ck_assert(regions[0].mappable);
+	ck_assert_uint_eq(regions[0].flags, VFM_RESERVED_MAPPABLE);
 	ck_assert_str_eq(regions[1].kind, "msi");
 	ck_assert_uint_eq(regions[1].first, 0xfee00000);
-	ck_assert(!regions[1].mappable);
+	ck_assert_uint_eq(regions[1].flags, 0);
 	ck_assert_uint_eq(regions[2].last, UINT64_MAX);
 }
 END_TEST

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "internal.h"
 #include "machine_fixture.h"
 
 #define DEVICES 8u
@@ -284,6 +285,131 @@ START_TEST(takes_larger_structs)
 }
 END_TEST
 
+/* A program built against an earlier header, whose struct ends before the token: what follows is not looked at. */
+START_TEST(takes_smaller_structs)
+{
+	const size_t size = offsetof(struct vfm_start, cancel);
+	union {
+		struct vfm_start first;
+		char bytes[2 * sizeof(struct vfm_start)];
+	} room;
+	struct vfm_start second;
+	struct many many;
+
+	many_begin(&many, SPEC);
+	memset(&room, 0xff, sizeof(room));
+	for (size_t i = 0; i < 2; i++) {
+		many.starts[i].size = (uint32_t)size;
+		memcpy(room.bytes + i * size, &many.starts[i], size);
+	}
+	ck_assert_int_eq(vfm_devices_start(many.m.ctx, many.m.iommu, &room.first, 2, 0, &many.err), 0);
+	memcpy(&second, room.bytes + size, size);
+	ck_assert_str_eq(vfm_device_name(second.ret_dev), many.names[1]);
+	vfm_device_close(room.first.ret_dev);
+	vfm_device_close(second.ret_dev);
+	many_end(&many);
+}
+END_TEST
+
+/* canceling */
+
+/* Sleeps as the simulated machine does, and triggers the token the @left th time. */
+struct sleepy {
+	struct vfmi_sys_ops ops;
+	const struct vfmi_sys_ops *real;
+	struct vfm_cancel *token;
+	int left;
+	uint64_t slept_since_ns;
+};
+
+static struct sleepy sleepy;
+
+static void sleep_and_trigger(struct vfmi_sys *sys, uint64_t ns)
+{
+	sleepy.real->sleep_ns(sys, ns);
+	if (sleepy.left > 0 && --sleepy.left == 0)
+		vfm_cancel_trigger(sleepy.token);
+	else if (sleepy.left == 0)
+		sleepy.slept_since_ns += ns;
+}
+
+static void many_watch(struct many *many, size_t count, int left)
+{
+	struct vfmi_sys *sys = many->m.ctx->sys;
+
+	sleepy = (struct sleepy){ .ops = *sys->ops, .real = sys->ops, .left = left };
+	ck_assert_int_eq(vfm_cancel_new(many->m.ctx, &sleepy.token), 0);
+	many->m.before.open_fds++;
+	sleepy.ops.sleep_ns = sleep_and_trigger;
+	sys->ops = &sleepy.ops;
+	for (size_t i = 0; i < count; i++)
+		many->starts[i].cancel = sleepy.token;
+}
+
+static void many_unwatch(struct many *many)
+{
+	many->m.ctx->sys->ops = sleepy.real;
+	vfm_cancel_free(sleepy.token);
+	many->m.before.open_fds--;
+}
+
+START_TEST(canceled_before_nothing_is_opened)
+{
+	struct many many;
+	uint64_t resets;
+
+	many_begin(&many, SPEC);
+	many_watch(&many, DEVICES, 0);
+	vfm_cancel_trigger(sleepy.token);
+	resets = machine_usage(&many.m).resets;
+	ck_assert_int_eq(many_start(&many, DEVICES, 1), -ECANCELED);
+	ck_assert_ptr_nonnull(strstr(many.err.message, "canceled before it was opened"));
+	ck_assert_uint_eq(machine_usage(&many.m).resets, resets);
+	check_undone(&many, DEVICES);
+	for (size_t i = 0; i < DEVICES; i++)
+		ck_assert_int_eq(many.starts[i].ret_code, -ECANCELED);
+	many_unwatch(&many);
+	many_end(&many);
+}
+END_TEST
+
+/* The second is waited for, then the first is closed again. Once it is not too late, all can be started. */
+START_TEST(canceled_while_one_is_not_ready)
+{
+	struct many many;
+
+	many_begin(&many, "edu@0000:01:00.0;edu@0000:02:00.0,ready=20s");
+	many_watch(&many, 2, 40 + _i);
+	ck_assert_int_eq(many_start(&many, 2, 1), -ECANCELED);
+	ck_assert_ptr_nonnull(strstr(many.err.message, "not ready yet"));
+	ck_assert_str_eq(many.err.device, "0000:02:00.0");
+	ck_assert_uint_eq(sleepy.slept_since_ns, 0);
+	check_undone(&many, 2);
+	many_unwatch(&many);
+	many.starts[0].cancel = NULL;
+	many.starts[1].cancel = NULL;
+	ck_assert_msg(many_start(&many, 2, 1) == 0, "%s", many.err.message);
+	many_close(&many, 2);
+	many_end(&many);
+}
+END_TEST
+
+/* Whatever is done with the token after the call is nothing to the devices. */
+START_TEST(a_token_is_not_kept)
+{
+	struct many many;
+
+	many_begin(&many, "edu@0000:01:00.0,ready=2s");
+	many_watch(&many, 1, 0);
+	ck_assert_msg(many_start(&many, 1, 1) == 0, "%s", many.err.message);
+	vfm_cancel_trigger(sleepy.token);
+	ck_assert_msg(vfm_device_reset(many.starts[0].ret_dev, &many.err) == 0, "%s", many.err.message);
+	many_close(&many, 1);
+	many_unwatch(&many);
+	many_end(&many);
+}
+END_TEST
+
 /* threads */
 
 /* An executor that starts so many and no more. */
@@ -477,6 +603,10 @@ int main(void)
 	tcase_add_test(tc, named_twice_opens_nothing);
 	tcase_add_test(tc, refuses_what_it_does_not_know);
 	tcase_add_test(tc, takes_larger_structs);
+	tcase_add_test(tc, takes_smaller_structs);
+	tcase_add_test(tc, canceled_before_nothing_is_opened);
+	tcase_add_loop_test(tc, canceled_while_one_is_not_ready, 0, 3);
+	tcase_add_test(tc, a_token_is_not_kept);
 	tcase_add_loop_test(tc, goes_on_with_the_threads_there_are, 0, 4);
 	tcase_add_test(tc, one_group_is_one_after_the_other);
 	tcase_add_test(tc, one_token_is_one_after_the_other);

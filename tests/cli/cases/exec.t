@@ -54,6 +54,7 @@ vfiomigctl: SIMULATED: warning: 'no-such-command' ended with status 127
 $ hold m 0000:03:00.0
 $ vfiomigctl -q save scm:a.sock --to 'exec:vfiomigctl -q restore scm:m.sock --from - --duplex --json-file=there.json' 2>save.err
 [3]
+$ vfiomigctl -q --timeout 300ms verify 'exec:exec unkillable.py tracer1' 2>traced1.err & traced1=$!
 $ vfiomigctl -q --timeout 300ms save scm:m.sock --to 'exec:trap "" TERM; while :; do sleep 1; done' 2>deaf.err & deaf=$!
 $ vfiomigctl -q save scm:a.sock --to 'exec:echo up >&2; sleep 1000; echo never' 2>term.err & await term.err up; kill -TERM $!; wait $!
 [143]
@@ -73,6 +74,7 @@ $ vfiomigctl -q verify 'exec:cat state.vfm'; vfiomigctl -q verify 'exec:cat - st
 $ vfiomigctl -q verify 'exec:cat state.vfm; exit 5'
 ! vfiomigctl: SIMULATED: 'cat state.vfm; exit 5' ended with status 5
 [8]
+$ vfiomigctl -q --timeout 300ms verify 'exec:cat state.vfm; exec unkillable.py tracer2 </dev/null >/dev/null' 2>traced2.err & traced2=$!
 $ vfiomigctl -q verify 'exec:head -c 1000 state.vfm' 2>verify.err
 [6]
 # It inherits nothing but its standard descriptors, however many devices we inherited.
@@ -80,6 +82,12 @@ $ vfiomigctl -q hold 0000:06:00.0 --exec sh -c 'vfiomigctl -q save "$VFIOMIG_DEV
 [8]
 $ paste -sd ' ' fds.txt
 0 1 2 3
+# One that does not end by SIGKILL is left behind, and told: a failure where there was none before.
+$ wait $traced1; echo $?; wait $traced2; echo $?; tail -qn 1 traced?.err; kill "$(cat tracer1)" "$(cat tracer2)"
+1
+8
+vfiomigctl: SIMULATED: warning: 'exec unkillable.py tracer1' has not ended even by SIGKILL: it is left behind as process * (glob)
+vfiomigctl: SIMULATED: 'cat state.vfm; exec unkillable.py tracer2 </dev/null >/dev/null' has not ended even by SIGKILL: it is left behind as process * (glob)
 # Mistakes.
 $ vfiomigctl save scm:a.sock --to exec:
 ! vfiomigctl: SIMULATED: exec: a command is missing

@@ -75,13 +75,37 @@ $ vfiomigctl state 0000:01:00.0 RESUMING
 ! vfiomigctl: SIMULATED: RESUMING is entered by save and restore only, with the data that belongs to it
 ! try 'vfiomigctl state --help'
 [2]
-$ vfiomigctl list nonsense --json | json exit_code error.code error.errno_name error.retryable
+$ vfiomigctl list nonsense --json | json exit_code error.code error.errno_name error.retryable error.device error.step
 2
 "usage"
 "EINVAL"
 false
+null
+"command line"
 ! vfiomigctl: list: 'nonsense' is one argument too many
 ! try 'vfiomigctl list --help'
+# Which device failed at which step, where that is known; also of what the library has no part in.
+$ hold lent 0000:02:00.0
+$ vfiomigctl state scm:lent.sock#7 --json 2>/dev/null | json error.device error.step error.errno_name
+"scm:lent.sock#7"
+"borrow"
+"ENODEV"
+$ vfiomigctl state 0000:77:00.0 --json 2>/dev/null | json error.code error.device error.step
+"unavailable"
+"0000:77:00.0"
+"find"
+$ echo blob >lent.blob; vfiomigctl -q save scm:lent.sock --to lent.vfm --blob lent.blob
+$ vfiomigctl verify lent.vfm --match 0000:03:00.0 --json 2>/dev/null | json exit_code error.device error.step
+3
+"0000:03:00.0"
+"match"
+$ vfiomigctl save scm:lent.sock --to exec: --json 2>/dev/null | json error.device error.step
+null
+"command line"
+$ vfiomigctl restore scm:lent.sock --from lent.vfm --blob /dev/full --json 2>/dev/null | json exit_code error.device error.step
+4
+null
+"blob"
 # Wherever --json stands; not where it is the value of an option or an argument of the command to run.
 $ for words in "--nonsense --json list" "list --nonsense --json" "--nonsense x --json" "nonsense --json" "--json" \
 > "list --json --timeout" "save x --to y --then z --json" "state x --json --json-file"; do

@@ -575,6 +575,11 @@ int vfm_iommu_vaddr_set(struct vfm_iommu *iommu, uint64_t iova, uint64_t length,
 		r = fail_find(iommu, step, iova, length, ret_error);
 		goto end;
 	}
+	if (iommu->ops->vaddr_set && (uintptr_t)vaddr & (vfmi_page_size(iommu->sys) - 1)) {
+		r = VFMI_FAIL(iommu->ctx, ret_error, EINVAL, NULL, step,
+			      "the address %p for IOVA 0x%" PRIx64 " is no multiple of the page size", vaddr, iova);
+		goto end;
+	}
 	if (iommu->ops->vaddr_set)
 		r = iommu->ops->vaddr_set(iommu, iova, length, vaddr);
 	if (r < 0) {

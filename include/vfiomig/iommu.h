@@ -273,7 +273,10 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_preflight(struct vfm_iommu *iommu, uint64_t
  * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_vaddr_invalidate(struct vfm_iommu *iommu, struct vfm_error *ret_error);
-/* Give an area its new user address, and the locked memory to this process. Return: 0, -ENOENT, or errno. */
+/*
+ * Give an area its new user address, and the locked memory to this process. Return: 0, -ENOENT, -EINVAL (@vaddr is no
+ * multiple of the page size, or the area has its address still), or errno.
+ */
 VFM_API VFM_MUST_CHECK int vfm_iommu_vaddr_set(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, void *vaddr,
 					       struct vfm_error *ret_error);
 

@@ -366,6 +366,9 @@ START_TEST(addresses_are_replaced)
 	ck_assert_int_eq(vfm_iommu_vaddr_invalidate(iommu, &error), 0);
 	ck_assert_uint_eq(kernel.vaddr_flags, VFIO_DMA_UNMAP_FLAG_VADDR | VFIO_DMA_UNMAP_FLAG_ALL);
 	ck_assert_int_eq(vfm_iommu_vaddr_set(iommu, PAGE, PAGE, NULL, &error), -ENOENT);
+	ck_assert_int_eq(vfm_iommu_vaddr_set(iommu, 0, PAGE, (void *)(uintptr_t)(PAGE + 1), &error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.message, "no multiple of the page size"));
+	ck_assert_ptr_null(strstr(error.message, "still"));
 	ck_assert_int_eq(vfm_iommu_vaddr_set(iommu, 0, PAGE, (void *)(uintptr_t)PAGE, &error), 0);
 	ck_assert_int_eq(vfm_iommu_change_process(iommu, &error), -EOPNOTSUPP);
 }

@@ -6,6 +6,7 @@
 #include <vfiomig/bitmap.h>
 #include <vfiomig/context.h>
 #include <vfiomig/device.h>
+#include <vfiomig/dirty.h>
 #include <vfiomig/iommu.h>
 #include <vfiomig/iova.h>
 #include <vfiomig/lend.h>

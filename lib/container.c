@@ -213,6 +213,53 @@ int vfmi_container_unmap(struct vfmi_sys *sys, int fd, uint32_t flags, uint64_t 
 	return 0;
 }
 
+/* dirty pages */
+
+int vfmi_container_track(struct vfmi_sys *sys, int fd, bool on)
+{
+	struct vfio_iommu_type1_dirty_bitmap ask = {
+		.argsz = sizeof(ask),
+		.flags = on ? VFIO_IOMMU_DIRTY_PAGES_FLAG_START : VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
+	};
+	int r = vfmi_sys_query(sys, fd, VFIO_IOMMU_DIRTY_PAGES, &ask); /* twice is as good as once */
+
+	return r < 0 ? r : 0;
+}
+
+int vfmi_container_dirty(struct vfmi_sys *sys, int fd, uint64_t iova, uint64_t length, const struct vfio_bitmap *bitmap)
+{
+	const struct vfio_iommu_type1_dirty_bitmap_get get = { .iova = iova, .size = length, .bitmap = *bitmap };
+	union {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		unsigned char bytes[sizeof(struct vfio_iommu_type1_dirty_bitmap) + sizeof(get)];
+	} ask = { .head = { .argsz = sizeof(ask), .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP } };
+
+	memcpy(ask.bytes + sizeof(ask.head), &get, sizeof(get));
+	return vfmi_sys_command(sys, fd, VFIO_IOMMU_DIRTY_PAGES, &ask);
+}
+
+int vfmi_container_unmap_dirty(struct vfmi_sys *sys, int fd, uint64_t iova, uint64_t length,
+			       const struct vfio_bitmap *bitmap, uint64_t *ret_unmapped)
+{
+	union {
+		struct vfio_iommu_type1_dma_unmap head;
+		unsigned char bytes[sizeof(struct vfio_iommu_type1_dma_unmap) + sizeof(*bitmap)];
+	} ask = {
+		.head = { .argsz = sizeof(ask),
+			  .flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+			  .iova = iova,
+			  .size = length },
+	};
+	int r;
+
+	memcpy(ask.bytes + sizeof(ask.head), bitmap, sizeof(*bitmap));
+	r = vfmi_sys_command(sys, fd, VFIO_IOMMU_UNMAP_DMA, &ask);
+	if (r < 0)
+		return r;
+	*ret_unmapped = ask.head.size;
+	return 0;
+}
+
 /* group */
 
 int vfmi_group_status(struct vfmi_sys *sys, int fd, uint32_t *ret_flags)

@@ -30,6 +30,17 @@ int vfmi_container_map(struct vfmi_sys *sys, int fd, uint32_t flags, uint64_t va
 int vfmi_container_unmap(struct vfmi_sys *sys, int fd, uint32_t flags, uint64_t iova, uint64_t length,
 			 uint64_t *ret_unmapped);
 
+/*
+ * Dirty pages (Linux 5.8, version 2 only). The range holds whole maps; @bitmap->pgsize is the smallest page there is,
+ * and its words are zeroed. Reading clears.
+ */
+int vfmi_container_track(struct vfmi_sys *sys, int fd, bool on);
+int vfmi_container_dirty(struct vfmi_sys *sys, int fd, uint64_t iova, uint64_t length,
+			 const struct vfio_bitmap *bitmap);
+/* Both as one step. */
+int vfmi_container_unmap_dirty(struct vfmi_sys *sys, int fd, uint64_t iova, uint64_t length,
+			       const struct vfio_bitmap *bitmap, uint64_t *ret_unmapped);
+
 /* group */
 int vfmi_group_status(struct vfmi_sys *sys, int fd, uint32_t *ret_flags);
 int vfmi_group_set_container(struct vfmi_sys *sys, int fd, int container);

@@ -7,6 +7,7 @@
 
 #include "describe.h"
 #include "device-internal.h"
+#include "iommu-internal.h"
 
 #define DESCRIBE_STEP "adopt"
 #define PREFIX "fd:"
@@ -37,6 +38,7 @@ static const struct key keys[] = {
 	{ "devid", VALUE_ID, FIELD(devid), 0 },
 	{ "pt", VALUE_ID, FIELD(pt_id), 0 },
 	{ "backend", VALUE_BACKEND, FIELD(backend), 0 },
+	{ "tracks", VALUE_FLAG, FIELD(tracks), 0 },
 	{ "name", TEXT(name) },
 	{ "driver", TEXT(driver) },
 	{ "mdev", TEXT(mdev_type) },
@@ -90,7 +92,7 @@ static void describe_identity(struct vfm_device *dev, struct vfmi_description *d
 
 int vfmi_description_of(struct vfm_device *dev, struct vfmi_description *ret)
 {
-	const struct vfm_iommu *iommu = vfm_device_iommu(dev);
+	struct vfm_iommu *iommu = vfm_device_iommu(dev);
 	struct vfmi_description desc = blank;
 	int r;
 
@@ -101,6 +103,7 @@ int vfmi_description_of(struct vfm_device *dev, struct vfmi_description *ret)
 		desc.iommufd = vfm_iommu_fd(iommu);
 		desc.ioas_id = vfm_iommu_ioas_id(iommu);
 		desc.backend = vfm_iommu_backend(iommu);
+		desc.tracks = vfmi_iommu_hwpt_tracks(iommu, desc.pt_id);
 	}
 	describe_identity(dev, &desc);
 	r = vfmi_device_irq_each(dev, add_armed, &desc);
@@ -538,6 +541,7 @@ int vfmi_description_adopt(struct vfm_context *ctx, const struct vfmi_descriptio
 		.devid = desc->devid,
 		.pt_id = desc->pt_id,
 		.backend = desc->backend,
+		.flags = desc->tracks ? VFM_ADOPT_TRACKS : 0,
 		.name = name,
 		.identity = &desc->identity,
 	};

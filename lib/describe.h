@@ -24,6 +24,7 @@ struct vfmi_description {
 	uint32_t devid;
 	uint32_t pt_id;
 	uint32_t backend;
+	uint32_t tracks; /* pt_id has dirty tracking */
 	uint32_t simulated;
 	struct vfm_identity identity; /* name and the texts a lender knows */
 	struct vfmi_vector *vectors;

@@ -57,6 +57,7 @@ struct vfm_device {
 	const struct vfm_cancel *cancel;
 	struct vfm_identity identity; /* what sysfs or the lender told */
 	struct vfmi_pasid *pasids;    /* page tables made for them (device-pasid.c) */
+	uint64_t log_losses;	      /* atomic: resets, and times it was seen in ERROR */
 
 	pthread_mutex_t lock; /* over the fields below, never held over a call to the kernel */
 	bool busy;

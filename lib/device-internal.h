@@ -29,6 +29,16 @@ struct vfmi_sys *vfmi_device_sys(const struct vfm_device *dev);
 /* Migration flags, asked once and remembered; -EOPNOTSUPP when the device does not migrate. */
 int vfmi_device_flags(struct vfm_device *dev, uint32_t *ret_flags, struct vfm_error *err);
 
+/* As vfm_device_get_state() without a report. */
+int vfmi_device_peek_state(struct vfm_device *dev, uint32_t *ret_state);
+
+/*
+ * Grows whenever the device's own log of what it wrote may have been lost. _lost_log(): a reset has reached it, or it
+ * was seen in ERROR.
+ */
+uint64_t vfmi_device_log_losses(const struct vfm_device *dev);
+void vfmi_device_lost_log(struct vfm_device *dev);
+
 /* Device without lock or session check, for session.c: reset, and wait until it is ready again. */
 int vfmi_device_reset_now(struct vfm_device *dev, struct vfm_error *err);
 

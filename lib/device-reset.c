@@ -209,6 +209,8 @@ static int reset_and_wait(struct vfm_device *const *devs, size_t count, struct v
 		return r;
 	r = reset_bus(devs, count, info, err);
 	free(info);
+	if (r != -EPERM && r != -EBUSY) /* what failed may be half done */
+		__atomic_fetch_add(&devs[0]->ctx->hot_resets, 1, __ATOMIC_RELEASE);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		vfmi_device_forget_errors(devs[i]);
 		r = vfmi_device_wait_ready(devs[i], RESET_STEP, err);

@@ -87,8 +87,27 @@ static int ask_state(struct vfm_device *dev, uint32_t *ret_state)
 
 	if (r < 0)
 		return r;
+	if (state == VFM_STATE_ERROR)
+		vfmi_device_lost_log(dev);
 	*ret_state = state < VFIO_DEVICE_STATE_NR ? state : VFM_STATE_UNKNOWN;
 	return 0;
+}
+
+int vfmi_device_peek_state(struct vfm_device *dev, uint32_t *ret_state)
+{
+	return dev->bound ? ask_state(dev, ret_state) : -EINVAL;
+}
+
+/* Hot resets reach devices that nobody named. */
+uint64_t vfmi_device_log_losses(const struct vfm_device *dev)
+{
+	return __atomic_load_n(&dev->log_losses, __ATOMIC_ACQUIRE) +
+	       __atomic_load_n(&dev->ctx->hot_resets, __ATOMIC_ACQUIRE);
+}
+
+void vfmi_device_lost_log(struct vfm_device *dev)
+{
+	__atomic_fetch_add(&dev->log_losses, 1, __ATOMIC_RELEASE);
 }
 
 static uint32_t state_or_unknown(struct vfm_device *dev)
@@ -275,6 +294,8 @@ int vfmi_device_reset_now(struct vfm_device *dev, struct vfm_error *err)
 		}
 		r = vfmi_vfio_reset(dev->sys, dev->fd);
 	}
+	if (r != -EAGAIN && r != -EINVAL && r != -ENOTTY) /* what failed may be half done */
+		vfmi_device_lost_log(dev);
 	if (r == 0) {
 		vfmi_device_forget_errors(dev);
 		return vfmi_device_wait_ready(dev, "reset", err);

@@ -127,8 +127,8 @@ static int take_adopt(struct vfm_context *ctx, const struct vfm_adopt *from, str
 		flaw = "struct vfm_adopt of a size not known here";
 	else if (adopt->identity && vfmi_sized_in(identity, sizeof(*identity), adopt->identity, VFMI_IDENTITY_MIN) < 0)
 		flaw = "struct vfm_identity of a size not known here";
-	else if (adopt->reserved)
-		flaw = "a reserved field is not zero";
+	else if (adopt->flags & ~(uint32_t)VFM_ADOPT_TRACKS || (adopt->flags && adopt->pt_id == 0))
+		flaw = "flags not known here, or of a page table that is not named";
 	else if (adopt->backend > VFM_BACKEND_COMPAT_TYPE1V2)
 		flaw = "an IOMMU back end not known here";
 	else if (adopt->name && strlen(adopt->name) >= sizeof(identity->name))
@@ -173,6 +173,11 @@ static int adopt_descriptors(struct vfm_device *dev, const struct vfm_adopt *ado
 	space.ioas_id = adopt->ioas_id;
 	if (r < 0 || space.fd < 0 || (space.ioas_id == 0 && !vfmi_backend_is_container(space.backend)))
 		return r;
+	if (adopt->flags & VFM_ADOPT_TRACKS && space.backend == VFM_BACKEND_IOMMUFD) {
+		space.flags = VFM_IOMMU_DIRTY_TRACKING;
+		space.hwpt_ids = &adopt->pt_id;
+		space.hwpt_count = 1;
+	}
 	r = vfm_iommu_adopt(dev->ctx, &space, &dev->iommu, err);
 	if (r < 0)
 		return r;

@@ -24,6 +24,7 @@ struct vfm_context {
 	struct vfmi_iommu_groups *groups; /* IOMMU groups that are open (iommu-group.c) */
 	struct vfmi_quirk_set *quirks;	  /* what overrides the table (quirks.c); NULL: nothing */
 	struct vfm_executor executor;	  /* of the caller (executor.c); zeros: the default */
+	uint64_t hot_resets;		  /* atomic: any device may have lost its log */
 };
 
 /* Exported for libvfiomig-sim and libvfiomig-net only (version node VFIOMIG_PRIVATE). */

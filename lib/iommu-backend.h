@@ -44,6 +44,8 @@ struct vfmi_iommu_ops {
 	int (*map)(struct vfm_iommu *iommu, const struct vfm_map *map, uint64_t *iova);
 	int (*map_file)(struct vfm_iommu *iommu, const struct vfm_map *map, uint64_t *iova);
 	int (*unmap)(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, uint64_t *ret_unmapped);
+	/* and read the dirty bits, as one step */
+	int (*unmap_dirty)(struct vfm_iommu *iommu, const struct vfmi_dirty_bits *bits, uint64_t *ret_unmapped);
 	int (*windows)(struct vfm_iommu *iommu, struct vfmi_windows *ret);
 	/* @ret_page_sizes: 0 when not known; @ret_entries: UINT64_MAX without a limit */
 	int (*limits)(struct vfm_iommu *iommu, uint64_t *ret_page_sizes, uint64_t *ret_entries);

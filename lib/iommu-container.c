@@ -224,6 +224,49 @@ static int container_limits(struct vfm_iommu *iommu, uint64_t *ret_page_sizes, u
 	return 0;
 }
 
+/* dirty pages */
+
+int vfmi_iommu_container_dirty_limits(struct vfm_iommu *iommu, uint64_t *ret_page_sizes, uint64_t *ret_bitmap_bytes)
+{
+	struct vfmi_container_info info;
+	int r;
+
+	pthread_mutex_lock(&iommu->lock);
+	r = ask_info(iommu, &info);
+	pthread_mutex_unlock(&iommu->lock);
+	if (r < 0)
+		return r;
+	*ret_page_sizes = info.dirty_page_sizes;
+	*ret_bitmap_bytes = info.max_bitmap_bytes;
+	r = info.has_migration ? 0 : -EOPNOTSUPP;
+	vfmi_container_info_clear(&info);
+	return r;
+}
+
+int vfmi_iommu_container_track(struct vfm_iommu *iommu, bool on)
+{
+	return vfmi_container_track(iommu->sys, iommu->fd, on);
+}
+
+static struct vfio_bitmap kernel_bitmap(const struct vfmi_dirty_bits *bits)
+{
+	return (struct vfio_bitmap){ bits->page_size, bits->bytes, (uintptr_t)bits->words };
+}
+
+int vfmi_iommu_container_dirty(struct vfm_iommu *iommu, const struct vfmi_dirty_bits *bits)
+{
+	const struct vfio_bitmap bitmap = kernel_bitmap(bits);
+
+	return vfmi_container_dirty(iommu->sys, iommu->fd, bits->iova, bits->length, &bitmap);
+}
+
+static int container_unmap_dirty(struct vfm_iommu *iommu, const struct vfmi_dirty_bits *bits, uint64_t *ret_unmapped)
+{
+	const struct vfio_bitmap bitmap = kernel_bitmap(bits);
+
+	return vfmi_container_unmap_dirty(iommu->sys, iommu->fd, bits->iova, bits->length, &bitmap, ret_unmapped);
+}
+
 /* another process */
 
 static int container_vaddr_invalidate(struct vfm_iommu *iommu)
@@ -255,6 +298,7 @@ const struct vfmi_iommu_ops vfmi_iommu_container = {
 	.adopt = container_adopt,
 	.map = container_map,
 	.unmap = container_unmap,
+	.unmap_dirty = container_unmap_dirty,
 	.windows = container_windows,
 	.limits = container_limits,
 	.vaddr_invalidate = container_vaddr_invalidate,

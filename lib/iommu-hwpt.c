@@ -76,6 +76,18 @@ bool vfmi_iommu_wants_tracking(const struct vfm_iommu *iommu)
 	return iommu->flags & VFM_IOMMU_DIRTY_TRACKING;
 }
 
+bool vfmi_iommu_hwpt_tracks(struct vfm_iommu *iommu, uint32_t pt_id)
+{
+	const struct vfmi_hwpt *hwpt;
+	bool tracks;
+
+	pthread_mutex_lock(&iommu->hwpt_lock);
+	hwpt = find_hwpt(iommu, pt_id);
+	tracks = hwpt && hwpt->flags & VFM_IOMMU_DIRTY_TRACKING;
+	pthread_mutex_unlock(&iommu->hwpt_lock);
+	return tracks;
+}
+
 static int attach_to(struct vfm_iommu *iommu, int device_fd, uint32_t id, uint32_t *ret_pt)
 {
 	uint32_t pt_id = id;
@@ -200,4 +212,37 @@ int vfm_iommu_hwpt(struct vfm_iommu *iommu, uint32_t index, struct vfm_hwpt *ret
 	}
 	pthread_mutex_unlock(&iommu->hwpt_lock);
 	return r < 0 ? r : vfmi_sized_out(ret, &hwpt, sizeof(hwpt));
+}
+
+/* dirty bits */
+
+struct vfm_context *vfmi_iommu_context(const struct vfm_iommu *iommu)
+{
+	return iommu->ctx;
+}
+
+int vfmi_iommu_page_size(struct vfm_iommu *iommu, uint64_t *ret_bytes)
+{
+	uint64_t sizes = 0;
+	uint64_t entries;
+	int r;
+
+	pthread_mutex_lock(&iommu->lock);
+	r = iommu->ops->limits(iommu, &sizes, &entries);
+	pthread_mutex_unlock(&iommu->lock);
+	if (r < 0)
+		return r;
+	*ret_bytes = sizes ? sizes & -sizes : vfmi_page_size(iommu->sys);
+	return 0;
+}
+
+int vfmi_iommu_hwpt_track(struct vfm_iommu *iommu, uint32_t pt_id, bool on)
+{
+	return vfmi_iommufd_hwpt_track(iommu->sys, iommu->fd, pt_id, on);
+}
+
+int vfmi_iommu_hwpt_dirty(struct vfm_iommu *iommu, uint32_t pt_id, const struct vfmi_dirty_bits *bits, bool keep)
+{
+	return vfmi_iommufd_hwpt_dirty(iommu->sys, iommu->fd, pt_id, keep ? IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR : 0,
+				       bits->iova, bits->length, bits->page_size, bits->words);
 }

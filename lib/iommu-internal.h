@@ -14,6 +14,9 @@ static inline bool vfmi_backend_is_container(uint32_t backend)
 /* VFM_IOMMU_DIRTY_TRACKING was asked for: whatever devices write through it is to be seen. */
 bool vfmi_iommu_wants_tracking(const struct vfm_iommu *iommu);
 
+/* Page table @pt_id of the address space has dirty bits; false for one the library does not know, such as the IOAS. */
+bool vfmi_iommu_hwpt_tracks(struct vfm_iommu *iommu, uint32_t pt_id);
+
 /*
  * Attach a device that is bound to the iommufd: to a page table of the address space where those are wanted, else to
  * the IOAS. @pt_id: 0 or what it is attached to already, out what it is attached to now. No report.
@@ -34,6 +37,36 @@ void vfmi_iommu_left(struct vfm_iommu *iommu, bool gone);
 
 /* As vfm_iommu_map() for memory the library mapped itself: on success it is munmap()ed when the area goes. */
 int vfmi_iommu_map_memory(struct vfm_iommu *iommu, struct vfm_map *map, struct vfm_error *err);
+
+struct vfm_context *vfmi_iommu_context(const struct vfm_iommu *iommu);
+/* The whole map that holds @iova; false where none is known to be, also after an unmap that failed midway. */
+bool vfmi_iommu_map_at(struct vfm_iommu *iommu, uint64_t iova, struct vfm_iova_range *ret);
+/* The smallest page devices' addresses are translated by, as far as known; a page of memory else. */
+int vfmi_iommu_page_size(struct vfm_iommu *iommu, uint64_t *ret_bytes);
+
+/*
+ * Dirty bits, from the kernel as they are; no report but of the unmap. Bit 0 of @words, which were zeroed and are
+ * @bytes long, is the page at @iova.
+ */
+struct vfmi_dirty_bits {
+	uint64_t iova;
+	uint64_t length;
+	uint64_t page_size;
+	uint64_t bytes;
+	uint64_t *words;
+};
+
+/* Of a page table of an iommufd. @keep: they are not cleared. */
+int vfmi_iommu_hwpt_track(struct vfm_iommu *iommu, uint32_t pt_id, bool on);
+int vfmi_iommu_hwpt_dirty(struct vfm_iommu *iommu, uint32_t pt_id, const struct vfmi_dirty_bits *bits, bool keep);
+
+/* Of a container of type1v2. -EOPNOTSUPP: the kernel does not offer them; -EAGAIN: it has no IOMMU yet. */
+int vfmi_iommu_container_dirty_limits(struct vfm_iommu *iommu, uint64_t *ret_page_sizes, uint64_t *ret_bitmap_bytes);
+int vfmi_iommu_container_track(struct vfm_iommu *iommu, bool on);
+int vfmi_iommu_container_dirty(struct vfm_iommu *iommu, const struct vfmi_dirty_bits *bits);
+/* As vfm_iommu_unmap(); what was written until then comes into @bits, unless @ret_unmapped says less than all. */
+int vfmi_iommu_unmap_dirty(struct vfm_iommu *iommu, const struct vfmi_dirty_bits *bits, uint64_t *ret_unmapped,
+			   struct vfm_error *err);
 
 /* What is usable may have changed: a device came or went. */
 void vfmi_iommu_changed(struct vfm_iommu *iommu);

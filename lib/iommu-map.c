@@ -425,14 +425,22 @@ int vfm_iommu_adopt_map(struct vfm_iommu *iommu, const struct vfm_map *map, stru
 
 /* unmapping */
 
-static int unmap_patiently(struct vfm_iommu *iommu, const struct vfmi_area *area, uint64_t *ret_unmapped)
+static int unmap_once(struct vfm_iommu *iommu, const struct vfmi_area *area, const struct vfmi_dirty_bits *bits,
+		      uint64_t *ret_unmapped)
 {
-	const uint64_t length = area->last - area->iova + 1;
-	int r = iommu->ops->unmap(iommu, area->iova, length, ret_unmapped);
+	if (!bits)
+		return iommu->ops->unmap(iommu, area->iova, area->last - area->iova + 1, ret_unmapped);
+	return iommu->ops->unmap_dirty ? iommu->ops->unmap_dirty(iommu, bits, ret_unmapped) : -ENOTTY;
+}
+
+static int unmap_patiently(struct vfm_iommu *iommu, const struct vfmi_area *area, const struct vfmi_dirty_bits *bits,
+			   uint64_t *ret_unmapped)
+{
+	int r = unmap_once(iommu, area, bits, ret_unmapped);
 
 	for (int i = 1; i < BUSY_TRIES && r == -EBUSY; i++) {
 		iommu->sys->ops->sleep_ns(iommu->sys, BUSY_PAUSE_NS);
-		r = iommu->ops->unmap(iommu, area->iova, length, ret_unmapped);
+		r = unmap_once(iommu, area, bits, ret_unmapped);
 	}
 	return r;
 }
@@ -461,13 +469,15 @@ static bool is_known_gone(const struct vfmi_area *area, int r, uint64_t unmapped
 	return area->unknown && (r == -ENOENT || (r == 0 && unmapped == 0));
 }
 
-/* Under the lock; 0 when the area is gone from the kernel. */
-static int unmap_area(struct vfm_iommu *iommu, struct vfmi_area *area, struct vfm_error *err)
+/* Under the lock; 0 when the area is gone from the kernel. @bits: NULL, or its dirty bits are wanted. */
+static int unmap_area(struct vfm_iommu *iommu, struct vfmi_area *area, const struct vfmi_dirty_bits *bits,
+		      uint64_t *ret_unmapped, struct vfm_error *err)
 {
 	uint64_t length = area->last - area->iova + 1;
 	uint64_t unmapped = 0;
-	int r = unmap_patiently(iommu, area, &unmapped);
+	int r = unmap_patiently(iommu, area, bits, &unmapped);
 
+	*ret_unmapped = r < 0 ? 0 : unmapped;
 	if ((r == 0 && unmapped == length) || is_known_gone(area, r, unmapped))
 		return 0;
 	if (r == 0 || !means_nothing_done(-r))
@@ -482,20 +492,49 @@ static int unmap_area(struct vfm_iommu *iommu, struct vfmi_area *area, struct vf
 			 area->unknown ? "may be mapped or not, and counts as mapped" : "is still mapped");
 }
 
-int vfm_iommu_unmap(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, struct vfm_error *ret_error)
+static int unmap_exactly(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, const struct vfmi_dirty_bits *bits,
+			 uint64_t *ret_unmapped, struct vfm_error *err)
 {
 	struct vfmi_area *area;
 	int r;
 
 	pthread_mutex_lock(&iommu->lock);
 	area = find_exactly(iommu, iova, length);
-	r = area ? unmap_area(iommu, area, ret_error) : fail_find(iommu, "unmap", iova, length, ret_error);
+	r = area ? unmap_area(iommu, area, bits, ret_unmapped, err) : fail_find(iommu, "unmap", iova, length, err);
 	if (r == 0)
 		strike(iommu, area);
 	pthread_mutex_unlock(&iommu->lock);
 	if (r == 0)
 		area_free(iommu, area);
 	return r;
+}
+
+int vfm_iommu_unmap(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, struct vfm_error *ret_error)
+{
+	uint64_t unmapped;
+
+	return unmap_exactly(iommu, iova, length, NULL, &unmapped, ret_error);
+}
+
+int vfmi_iommu_unmap_dirty(struct vfm_iommu *iommu, const struct vfmi_dirty_bits *bits, uint64_t *ret_unmapped,
+			   struct vfm_error *err)
+{
+	*ret_unmapped = 0;
+	return unmap_exactly(iommu, bits->iova, bits->length, bits, ret_unmapped, err);
+}
+
+bool vfmi_iommu_map_at(struct vfm_iommu *iommu, uint64_t iova, struct vfm_iova_range *ret)
+{
+	const struct vfmi_area *area;
+	bool known;
+
+	pthread_mutex_lock(&iommu->lock);
+	area = vfmi_areas_overlap(&iommu->areas, iova, iova);
+	known = area && !area->unknown;
+	if (known)
+		*ret = (struct vfm_iova_range){ .first = area->iova, .last = area->last };
+	pthread_mutex_unlock(&iommu->lock);
+	return known;
 }
 
 int vfm_iommu_forget_map(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, struct vfm_error *ret_error)
@@ -517,7 +556,7 @@ int vfm_iommu_forget_map(struct vfm_iommu *iommu, uint64_t iova, uint64_t length
 static void drop_area(struct vfm_iommu *iommu, struct vfmi_area *area)
 {
 	uint64_t unmapped = 0;
-	int r = unmap_patiently(iommu, area, &unmapped);
+	int r = unmap_patiently(iommu, area, NULL, &unmapped);
 
 	if (r < 0 && !is_known_gone(area, r, unmapped))
 		vfmi_log(iommu->ctx, VFM_LOG_WARNING, "close address space: area at IOVA 0x%" PRIx64 ": %s", area->iova,

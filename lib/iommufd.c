@@ -203,3 +203,38 @@ int vfmi_iommufd_hwpt_alloc(struct vfmi_sys *sys, int fd, uint32_t flags, uint32
 	*ret_id = alloc.out_hwpt_id;
 	return 0;
 }
+
+/* Twice is as good as once, for both: nothing counts before the first is through, and bits only come to others. */
+static int retried(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
+{
+	int r = vfmi_sys_query(sys, fd, request, arg);
+
+	return r < 0 ? r : 0;
+}
+
+int vfmi_iommufd_hwpt_track(struct vfmi_sys *sys, int fd, uint32_t id, bool on)
+{
+	struct iommu_hwpt_set_dirty_tracking set = {
+		.size = sizeof(set),
+		.flags = on ? IOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0,
+		.hwpt_id = id,
+	};
+
+	return retried(sys, fd, IOMMU_HWPT_SET_DIRTY_TRACKING, &set);
+}
+
+int vfmi_iommufd_hwpt_dirty(struct vfmi_sys *sys, int fd, uint32_t id, uint32_t flags, uint64_t iova, uint64_t length,
+			    uint64_t page_size, uint64_t *words)
+{
+	struct iommu_hwpt_get_dirty_bitmap get = {
+		.size = sizeof(get),
+		.hwpt_id = id,
+		.flags = flags,
+		.iova = iova,
+		.length = length,
+		.page_size = page_size,
+		.data = (uintptr_t)words,
+	};
+
+	return retried(sys, fd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get);
+}

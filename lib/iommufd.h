@@ -35,4 +35,13 @@ int vfmi_iommufd_pasid_bits(struct vfmi_sys *sys, int fd, uint32_t devid, uint32
 int vfmi_iommufd_hwpt_alloc(struct vfmi_sys *sys, int fd, uint32_t flags, uint32_t devid, uint32_t ioas_id,
 			    uint32_t *ret_id);
 
+/* Dirty bits of a page table (Linux 6.7). To turn them on clears them, also the second time. */
+int vfmi_iommufd_hwpt_track(struct vfmi_sys *sys, int fd, uint32_t id, bool on);
+/*
+ * OR them into @words, bit 0 is the page at @iova. @flags: IOMMU_HWPT_GET_DIRTY_BITMAP_*. The kernel tells neither of a
+ * hole, behind which it says nothing, nor of words that are not there.
+ */
+int vfmi_iommufd_hwpt_dirty(struct vfmi_sys *sys, int fd, uint32_t id, uint32_t flags, uint64_t iova, uint64_t length,
+			    uint64_t page_size, uint64_t *words);
+
 #endif

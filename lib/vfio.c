@@ -408,3 +408,44 @@ int vfmi_vfio_precopy_info(struct vfmi_sys *sys, int data_fd, struct vfio_precop
 	*ret = info;
 	return 0;
 }
+
+int vfmi_vfio_log_start(struct vfmi_sys *sys, int fd, const struct vfio_device_feature_dma_logging_range *ranges,
+			uint32_t count, uint64_t *page_size)
+{
+	struct vfio_device_feature_dma_logging_control control = {
+		.page_size = *page_size,
+		.num_ranges = count,
+		.ranges = (uintptr_t)ranges,
+	};
+	int r = vfmi_vfio_feature(sys, fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_START, VFIO_DEVICE_FEATURE_SET, &control,
+				  sizeof(control));
+
+	if (r < 0)
+		return r;
+	*page_size = control.page_size;
+	return 0;
+}
+
+int vfmi_vfio_log_stop(struct vfmi_sys *sys, int fd)
+{
+	return vfmi_vfio_feature(sys, fd, VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, VFIO_DEVICE_FEATURE_SET, NULL, 0);
+}
+
+int vfmi_vfio_log_report(struct vfmi_sys *sys, int fd, uint64_t iova, uint64_t length, uint64_t page_size,
+			 uint64_t *bitmap)
+{
+	const struct vfio_device_feature_dma_logging_report report = {
+		.iova = iova,
+		.length = length,
+		.page_size = page_size,
+		.bitmap = (uintptr_t)bitmap,
+	};
+	_Alignas(uint64_t) unsigned char buf[sizeof(struct vfio_device_feature) + sizeof(report)] = { 0 };
+	struct vfio_device_feature *ask = (struct vfio_device_feature *)buf;
+
+	ask->argsz = sizeof(buf);
+	ask->flags = VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT | VFIO_DEVICE_FEATURE_GET;
+	memcpy(ask->data, &report, sizeof(report));
+	/* It asks, but what was cleared does not come a second time: not to be repeated. */
+	return vfmi_sys_command(sys, fd, VFIO_DEVICE_FEATURE, buf);
+}

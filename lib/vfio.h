@@ -51,4 +51,15 @@ int vfmi_vfio_mig_set(struct vfmi_sys *sys, int fd, uint32_t state, int *ret_dat
 int vfmi_vfio_mig_size(struct vfmi_sys *sys, int fd, uint64_t *ret_bytes);
 int vfmi_vfio_precopy_info(struct vfmi_sys *sys, int data_fd, struct vfio_precopy_info *ret);
 
+/*
+ * The device's log of what it writes, Linux 6.1. @page_size: in: what is wanted; out: the driver's choice, not checked.
+ * _report() ORs bits into @bitmap, whole words of it, bit 0 being the page at @iova; what it answers is cleared in the
+ * log, and after any error, EINTR too, it is not known what was.
+ */
+int vfmi_vfio_log_start(struct vfmi_sys *sys, int fd, const struct vfio_device_feature_dma_logging_range *ranges,
+			uint32_t count, uint64_t *page_size);
+int vfmi_vfio_log_stop(struct vfmi_sys *sys, int fd);
+int vfmi_vfio_log_report(struct vfmi_sys *sys, int fd, uint64_t iova, uint64_t length, uint64_t page_size,
+			 uint64_t *bitmap);
+
 #endif

@@ -160,6 +160,10 @@ VFM_API VFM_MUST_CHECK int vfm_device_detach(struct vfm_device *dev, struct vfm_
 VFM_API VFM_MUST_CHECK int vfm_device_open_attached(struct vfm_context *ctx, const char *name, struct vfm_iommu *iommu,
 						    struct vfm_device **ret_dev, struct vfm_error *ret_error);
 
+enum vfm_adopt_flag {
+	VFM_ADOPT_TRACKS = 1, /* @pt_id is a page table with dirty tracking (IOMMU_HWPT_ALLOC_DIRTY_TRACKING) */
+};
+
 /**
  * struct vfm_adopt - a device another program opened and bound
  * @device_fd: bound device file; duplicated
@@ -167,6 +171,7 @@ VFM_API VFM_MUST_CHECK int vfm_device_open_attached(struct vfm_context *ctx, con
  *             without @ioas_id (iommufd) or a @backend of containers
  * @ioas_id, @devid, @pt_id: object ids in that iommufd, 0 when unknown
  * @backend:   enum vfm_iommu_backend, VFM_BACKEND_UNKNOWN when unknown
+ * @flags:     enum vfm_adopt_flag
  * @name:      shown in messages and matched against --map; NULL for "fd:N"
  * @identity:  what the lender knows of the device (size set), or NULL; PCI ids are read from the device
  */
@@ -178,7 +183,7 @@ struct vfm_adopt {
 	uint32_t devid;
 	uint32_t pt_id;
 	uint32_t backend;
-	uint32_t reserved;
+	uint32_t flags;
 	const char *name;
 	const struct vfm_identity *identity;
 };

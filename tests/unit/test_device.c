@@ -58,7 +58,10 @@ START_TEST(wishes_are_checked)
 	static char name[65];
 	struct vfm_adopt from = adoption();
 
-	from.reserved = 1;
+	from.flags = VFM_ADOPT_TRACKS << 1;
+	ck_assert_int_eq(adopt(&from), -EINVAL);
+	from.flags = VFM_ADOPT_TRACKS; /* which page table? */
+	from.pt_id = 0;
 	ck_assert_int_eq(adopt(&from), -EINVAL);
 	from = adoption();
 	from.backend = VFM_BACKEND_COMPAT_TYPE1V2 + 1;

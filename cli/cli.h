@@ -99,6 +99,7 @@ extern const size_t cli_command_count;
 const struct command *cli_find_command(const char *name);
 
 extern const struct command cmd_copy;
+extern const struct command cmd_dirty;
 extern const struct command cmd_help;
 extern const struct command cmd_hold;
 extern const struct command cmd_inspect;
@@ -155,12 +156,12 @@ int cli_exit_code(enum cli_stage stage, const struct vfm_error *error, const str
 __attribute__((format(printf, 2, 3))) int cli_usage(struct cli *cli, const char *fmt, ...);
 /* Any other failure that no struct vfm_error describes. Return: @code. */
 __attribute__((format(printf, 3, 4))) int cli_fail_text(struct cli *cli, int code, const char *fmt, ...);
-int cli_fail_memory(struct cli *cli);
 /* The same of a device or at a step, each NULL where there is none. Return: @code. */
 __attribute__((format(printf, 5, 6))) int cli_fail_at(struct cli *cli, int code, const char *device, const char *step,
 						      const char *fmt, ...);
 /* One that @error describes, where its exit code has been decided already. Return: @code. */
 int cli_fail_as(struct cli *cli, int code, const struct vfm_error *error);
+int cli_fail_memory(struct cli *cli);
 /* A state as the document has it: a name, or null for one that is not known. */
 void cli_add_state(struct out_node *node, const char *key, const char *label, uint32_t state);
 __attribute__((format(printf, 2, 3))) void cli_warn(struct cli *cli, const char *fmt, ...);

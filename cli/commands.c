@@ -32,8 +32,8 @@ const struct option_def cli_global_options[] = {
 const size_t cli_global_option_count = ARRAY_SIZE(cli_global_options);
 
 const struct command *const cli_commands[] = {
-	&cmd_list, &cmd_show,	 &cmd_hold,   &cmd_state, &cmd_save,	&cmd_restore,
-	&cmd_copy, &cmd_inspect, &cmd_verify, &cmd_iova,  &cmd_version, &cmd_help,
+	&cmd_list,    &cmd_show,   &cmd_hold, &cmd_state, &cmd_save,	&cmd_restore, &cmd_copy,
+	&cmd_inspect, &cmd_verify, &cmd_iova, &cmd_dirty, &cmd_version, &cmd_help,
 };
 
 const size_t cli_command_count = ARRAY_SIZE(cli_commands);

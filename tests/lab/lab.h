@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What only the lab's machine can show: devices of vfio-pci that nobody simulates, by the public API. A program of its
+ * What only the lab's machine can show: devices that nobody simulates, by the public API. A program of its
  * own beside the table of scenarios, whose tools it uses; the cases of tests/kernel/cases name its groups and devices.
  */
 #ifndef VFIOMIG_LAB_H
@@ -14,6 +14,7 @@
 #define FIRST EDU_A
 #define SECOND EDU_B
 #define THIRD MTTY_A
+#define FOURTH MTTY_B
 
 /* A scenario of the group that a case asks for. */
 struct lab_test {
@@ -30,6 +31,7 @@ extern const struct lab_test reset_tests[];
 extern const struct lab_test peer_tests[];
 extern const struct lab_test group_tests[];
 extern const struct lab_test notice_tests[];
+extern const struct lab_test dirty_tests[];
 
 /* An address space and a device in it, bus master on, the device on an address space of its own. */
 int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_device **ret);
@@ -79,5 +81,17 @@ int nvme_identify_as(struct nvme *n, uint32_t what); /* CNS; into NVME_DATA() */
 int nvme_check_identify(struct nvme *n);	     /* what it says of itself has arrived */
 int nvme_identify(struct nvme *n);
 int nvme_is_enabled(struct env *env, struct vfm_device *dev, bool *ret);
+
+/* soft.c: a device of vfiomig_soft, see tests/kmod/vfiomig_soft.h */
+int soft_get(struct env *env, struct vfm_device *dev, uint64_t reg, uint64_t *ret);
+int soft_set(struct env *env, struct vfm_device *dev, uint64_t reg, uint64_t value);
+int soft_clear_knobs(struct env *env, struct vfm_device *dev); /* they outlive whoever turned them */
+/* From now on it writes into random pages by itself; @flags: VFIOMIG_SOFT_RUN_* */
+int soft_run(struct env *env, struct vfm_device *dev, uint64_t iova, uint64_t pages, uint64_t flags);
+int soft_write(struct env *env, struct vfm_device *dev, uint64_t iova, uint64_t length, uint64_t value); /* one DMA */
+int soft_wait_writes(struct env *env, struct vfm_device *dev, uint64_t more); /* until it has made so many */
+/* Behind the library's back, as a reset of some drivers does: what the kernel keeps is lost. Return: 0, -errno. */
+int soft_steal_log(struct vfm_device *dev);
+int soft_steal_type1(struct vfm_device *dev);
 
 #endif

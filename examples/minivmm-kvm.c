@@ -4,17 +4,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <vfiomig/bitmap.h>
+
 #define ENTRY 0x1000u
 #define PORT_ALIVE 0x10
 #define PORT_BROKEN 0x11
 
+#define FIRST_WRITE 256u /* as many as the pages it writes to */
+/* The smallest ring there is: it is full before the guest has written to all its pages. */
+#define RING_BYTES PAGE_BYTES
+#define RING_ENTRIES (RING_BYTES / sizeof(struct kvm_dirty_gfn))
+
 /*
- * Write number EBX goes to both ends of page EBX % 64 from 128 KiB on. Before it, both ends must hold the number that
+ * Write number EBX goes to both ends of page EBX % 256 from 128 KiB on. Before it, both ends must hold the number that
  * was written there last: a page that was lost on the way is found by the guest itself. Once in 64 writes it shows that
  * it is alive, which is when it can be stopped.
  */
@@ -22,20 +30,19 @@ __asm__(".pushsection .rodata\n"
 	"guest_program:\n"
 	"	.code16\n"
 	"1:	movl %ebx, %eax\n"
-	"	andl $63, %eax\n"
-	"	shll $8, %eax\n"
-	"	addl $0x2000, %eax\n"
-	"	movw %ax, %es\n"
-	"	cmpl $128, %ebx\n"
+	"	andl $255, %eax\n"
+	"	shll $12, %eax\n"
+	"	addl $0x20000, %eax\n"
+	"	cmpl $512, %ebx\n"
 	"	jb 2f\n"
 	"	movl %ebx, %edx\n"
-	"	subl $64, %edx\n"
-	"	cmpl %edx, %es:0\n"
+	"	subl $256, %edx\n"
+	"	cmpl %edx, (%eax)\n"
 	"	jne 3f\n"
-	"	cmpl %edx, %es:0xffc\n"
+	"	cmpl %edx, 0xffc(%eax)\n"
 	"	jne 3f\n"
-	"2:	movl %ebx, %es:0\n"
-	"	movl %ebx, %es:0xffc\n"
+	"2:	movl %ebx, (%eax)\n"
+	"	movl %ebx, 0xffc(%eax)\n"
 	"	incl %ebx\n"
 	"	testb $63, %bl\n"
 	"	jnz 1b\n"
@@ -67,6 +74,30 @@ static int add_ram(struct guest *guest, void *ram, size_t bytes)
 	return command(guest->vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
+/* Before there is a vCPU. */
+static int enable_ring(struct guest *guest, size_t ram_bytes)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { RING_BYTES } };
+	int r = command(guest->vm, KVM_ENABLE_CAP, &cap);
+
+	if (r < 0)
+		return r;
+	guest->ring.pages = ram_bytes / PAGE_BYTES;
+	guest->ring.written = calloc(vfm_bitmap_words(guest->ring.pages), sizeof(uint64_t));
+	return guest->ring.written ? -pthread_mutex_init(&guest->ring.lock, NULL) : -ENOMEM;
+}
+
+static int map_ring(struct guest *guest)
+{
+	void *entries = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, guest->vcpu,
+			     (off_t)KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_BYTES);
+
+	if (entries == MAP_FAILED)
+		return -errno;
+	guest->ring.entries = entries;
+	return 0;
+}
+
 static int add_vcpu(struct guest *guest)
 {
 	int bytes = command(guest->kvm, KVM_GET_VCPU_MMAP_SIZE, NULL);
@@ -85,7 +116,7 @@ static int add_vcpu(struct guest *guest)
 	return 0;
 }
 
-int guest_create(struct guest *guest, void *ram, size_t bytes)
+int guest_create(struct guest *guest, void *ram, size_t bytes, bool ring)
 {
 	int r;
 
@@ -96,14 +127,23 @@ int guest_create(struct guest *guest, void *ram, size_t bytes)
 	guest->vm = command(guest->kvm, KVM_CREATE_VM, NULL);
 	if (guest->vm < 0)
 		return guest->vm;
-	r = add_ram(guest, ram, bytes);
-	return r < 0 ? r : add_vcpu(guest);
+	r = ring ? enable_ring(guest, bytes) : 0;
+	if (r == 0)
+		r = add_ram(guest, ram, bytes);
+	if (r == 0)
+		r = add_vcpu(guest);
+	return r == 0 && ring ? map_ring(guest) : r;
 }
 
 void guest_destroy(struct guest *guest)
 {
 	if (guest->running)
 		(void)guest_stop(guest);
+	if (guest->ring.entries)
+		munmap(guest->ring.entries, RING_BYTES);
+	if (guest->ring.written)
+		pthread_mutex_destroy(&guest->ring.lock);
+	free(guest->ring.written);
 	if (guest->run)
 		munmap(guest->run, guest->run_bytes);
 	if (guest->vcpu >= 0)
@@ -121,17 +161,53 @@ void guest_load(uint8_t *ram)
 
 int guest_reset(struct guest *guest)
 {
-	struct guest_cpu cpu = { .regs = { .rip = ENTRY, .rflags = 2, .rbx = 64 } };
+	struct guest_cpu cpu = { .regs = { .rip = ENTRY, .rflags = 2, .rbx = FIRST_WRITE } };
 	int r = command(guest->vcpu, KVM_GET_SREGS, &cpu.sregs);
 
 	cpu.sregs.cs.base = 0;
 	cpu.sregs.cs.selector = 0;
+	cpu.sregs.ds.limit = UINT32_MAX; /* all of RAM, in real mode too */
 	return r < 0 ? r : guest_restore(guest, &cpu);
 }
 
-/* One exit of the vCPU: 0 go on, 1 it showed that it is alive, -errno. */
-static int handle_exit(const struct kvm_run *run)
+/*
+ * Take out what the vCPU has written down. A page goes on into the bitmap before KVM is told that it may be written
+ * down again: so it is there before whoever sends it reads it.
+ */
+static int empty_ring(struct guest *guest)
 {
+	struct guest_ring *ring = &guest->ring;
+	bool any = false;
+	int r = 0;
+
+	pthread_mutex_lock(&ring->lock);
+	for (;; ring->next++, any = true) {
+		struct kvm_dirty_gfn *entry = &ring->entries[ring->next % RING_ENTRIES];
+
+		if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY))
+			break;
+		if (entry->offset >= ring->pages) {
+			r = -ERANGE;
+			break;
+		}
+		vfm_bitmap_set(ring->written, entry->offset, 1, false);
+		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_RESET, __ATOMIC_RELEASE);
+	}
+	if (any && r == 0)
+		r = command(guest->vm, KVM_RESET_DIRTY_RINGS, NULL);
+	pthread_mutex_unlock(&ring->lock);
+	return r < 0 ? r : 0;
+}
+
+/* One exit of the vCPU: 0 go on, 1 it showed that it is alive, -errno. */
+static int handle_exit(struct guest *guest)
+{
+	const struct kvm_run *run = guest->run;
+
+	if (run->exit_reason == KVM_EXIT_DIRTY_RING_FULL) {
+		guest->ring.full++;
+		return empty_ring(guest);
+	}
 	if (run->exit_reason != KVM_EXIT_IO)
 		return -EIO;
 	if (run->io.port == PORT_BROKEN)
@@ -158,7 +234,7 @@ static void *run_vcpu(void *user)
 	do {
 		r = command(guest->vcpu, KVM_RUN, NULL);
 		if (r >= 0)
-			r = handle_exit(guest->run);
+			r = handle_exit(guest);
 	} while (r == 0 || r == -EINTR || (r == 1 && !atomic_load(&guest->stop)));
 	guest->failure = r < 0 ? r : complete_instruction(guest);
 	return NULL;
@@ -205,6 +281,15 @@ uint32_t guest_counter(const struct guest_cpu *cpu)
 int guest_dirty(struct guest *guest, uint64_t *log)
 {
 	struct kvm_dirty_log ask = { .dirty_bitmap = log };
+	struct guest_ring *ring = &guest->ring;
+	int r;
 
-	return command(guest->vm, KVM_GET_DIRTY_LOG, &ask);
+	if (!ring->entries)
+		return command(guest->vm, KVM_GET_DIRTY_LOG, &ask);
+	r = empty_ring(guest);
+	pthread_mutex_lock(&ring->lock);
+	vfm_bitmap_merge(log, 0, ring->written, 0, ring->pages, false);
+	vfm_bitmap_clear(ring->written, 0, ring->pages);
+	pthread_mutex_unlock(&ring->lock);
+	return r;
 }

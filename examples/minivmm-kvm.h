@@ -18,20 +18,37 @@ struct guest_cpu {
 	struct kvm_sregs sregs;
 };
 
+/*
+ * KVM's other log: the vCPU writes down each page it makes dirty, and leaves the guest when it has no more room.
+ * @written: of guest pages, what was taken out of the ring and not asked for yet
+ */
+struct guest_ring {
+	struct kvm_dirty_gfn *entries; /* NULL: not used */
+	uint32_t next;
+	pthread_mutex_t lock; /* the thread of the vCPU empties it when it is full */
+	uint64_t *written;
+	uint64_t pages;
+	uint64_t full; /* how often it was */
+};
+
 struct guest {
 	int kvm;
 	int vm;
 	int vcpu;
 	struct kvm_run *run;
 	size_t run_bytes;
+	struct guest_ring ring;
 	pthread_t thread;
 	bool running;
 	atomic_bool stop;
 	int failure; /* of the thread: -errno, -EILSEQ when the guest found a page that it had not left so */
 };
 
-/* All return 0 or -errno. @ram belongs to the caller and outlives the guest; its first page is guest address 0. */
-int guest_create(struct guest *guest, void *ram, size_t bytes);
+/*
+ * All return 0 or -errno. @ram belongs to the caller and outlives the guest; its first page is guest address 0. @ring:
+ * the pages it writes come out of a dirty ring (Linux 5.11), not out of the bitmap of the memory slot.
+ */
+int guest_create(struct guest *guest, void *ram, size_t bytes, bool ring);
 void guest_destroy(struct guest *guest);
 
 /* The guest's program, and a vCPU at its first instruction. */
@@ -46,7 +63,7 @@ int guest_restore(struct guest *guest, const struct guest_cpu *cpu);
 /* How many pages the guest has written in its life. */
 uint32_t guest_counter(const struct guest_cpu *cpu);
 
-/* Pages written by the vCPU since the last call: @log has a bit for each page of RAM, and KVM forgets them. */
+/* Pages written by the vCPU since the last call: @log, all clear, has a bit for each page of RAM; KVM forgets them. */
 int guest_dirty(struct guest *guest, uint64_t *log);
 
 #endif

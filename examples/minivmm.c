@@ -3,8 +3,9 @@
  * A VMM in miniature: a guest of one vCPU and a device that writes to its RAM, moved to another process while both run.
  *
  *	minivmm destination DEVICE unix:SOCKET [POKE|PEEK]...
- *	minivmm source DEVICE unix:SOCKET [POKE|PEEK]...
+ *	minivmm source|source-ring DEVICE unix:SOCKET [POKE|PEEK]...
  *
+ * What the vCPU writes comes out of KVM's bitmap, or out of its dirty ring.
  * POKE "REGION:OFFSET=VALUE" writes 8 bytes to the device before the source runs, PEEK "REGION:OFFSET" prints them at
  * the end; how a device is made to do DMA is its own affair. RAM goes over the socket first, page by page, in rounds,
  * then the stream of the device with the vCPU as its blob, then the verdict comes back. Needs /dev/kvm.
@@ -91,7 +92,7 @@ static int open_device(struct vmm *vmm, const char *name)
 	return r;
 }
 
-static int build(struct vmm *vmm, const char *name, const char *socket, uint32_t flags)
+static int build(struct vmm *vmm, const char *name, const char *socket, uint32_t flags, bool ring)
 {
 	VFM_OPTS(vfm_endpoint_opts, how);
 	int r = vfm_context_new(&vmm->ctx);
@@ -99,7 +100,7 @@ static int build(struct vmm *vmm, const char *name, const char *socket, uint32_t
 	if (r == 0)
 		r = open_device(vmm, name);
 	if (r == 0)
-		r = fail(vmm, guest_create(&vmm->guest, vmm->ram, RAM_BYTES), "virtual machine");
+		r = fail(vmm, guest_create(&vmm->guest, vmm->ram, RAM_BYTES, ring), "virtual machine");
 	how.flags = flags;
 	how.timeout_ms = 60000;
 	if (r == 0)
@@ -341,6 +342,8 @@ static int source(struct vmm *vmm, char **texts, int count)
 	if (r == 0)
 		printf("source: %llu pages sent, there are %u; the guest wrote %u times\n",
 		       (unsigned long long)vmm->pages_sent, PAGES, guest_counter(&cpu));
+	if (r == 0 && vmm->guest.ring.entries)
+		printf("source: the dirty ring was full %llu times\n", (unsigned long long)vmm->guest.ring.full);
 	return r;
 }
 
@@ -391,14 +394,16 @@ static int destination(struct vmm *vmm, char **texts, int count)
 int main(int argc, char **argv)
 {
 	struct vmm vmm = { .guest = { .kvm = -1, .vm = -1, .vcpu = -1 }, .error.size = sizeof(vmm.error) };
-	bool sending = argc > 1 && !strcmp(argv[1], "source");
+	bool ring = argc > 1 && !strcmp(argv[1], "source-ring");
+	bool sending = ring || (argc > 1 && !strcmp(argv[1], "source"));
 	int r;
 
 	if (argc < 4 || (!sending && strcmp(argv[1], "destination") != 0)) {
-		fprintf(stderr, "usage: minivmm source|destination DEVICE unix:SOCKET [REGION:OFFSET[=VALUE]]...\n");
+		fprintf(stderr, "usage: minivmm source|source-ring|destination DEVICE unix:SOCKET "
+				"[REGION:OFFSET[=VALUE]]...\n");
 		return 2;
 	}
-	r = build(&vmm, argv[2], argv[3], sending ? VFM_ENDPOINT_WRITE : VFM_ENDPOINT_READ | VFM_ENDPOINT_LISTEN);
+	r = build(&vmm, argv[2], argv[3], sending ? VFM_ENDPOINT_WRITE : VFM_ENDPOINT_READ | VFM_ENDPOINT_LISTEN, ring);
 	if (r == 0)
 		r = sending ? source(&vmm, argv + 4, argc - 4) : destination(&vmm, argv + 4, argc - 4);
 	if (r < 0)

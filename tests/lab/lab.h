@@ -32,6 +32,7 @@ extern const struct lab_test peer_tests[];
 extern const struct lab_test group_tests[];
 extern const struct lab_test notice_tests[];
 extern const struct lab_test dirty_tests[];
+extern const struct lab_test cost_tests[];
 
 /* An address space and a device in it, bus master on, the device on an address space of its own. */
 int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_device **ret);

@@ -6,7 +6,7 @@
 #include "lab.h"
 
 static const struct lab_test *const tables[] = { mode_tests, nvme_tests,  intx_tests,	sriov_tests, reset_tests,
-						 peer_tests, group_tests, notice_tests, dirty_tests };
+						 peer_tests, group_tests, notice_tests, dirty_tests, cost_tests };
 
 int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_device **ret)
 {

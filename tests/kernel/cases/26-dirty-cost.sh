@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+# needs: vfm-lab
+# timeout: 300
+# What asking for dirty pages costs; the processor is emulated, so the figures compare with each other only.
+. /lab/lib.sh
+
+lab_softs
+merge vfm-lab cost "$soft0"
+tap_done

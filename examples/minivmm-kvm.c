@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The guest of minivmm.c and the KVM ioctls that run it; the library makes none of them. */
+#define _DEFAULT_SOURCE /* anonymous memory, pthreads and time beside the C standard */
 #include "minivmm-kvm.h"
 
 #include <errno.h>

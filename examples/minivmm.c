@@ -10,6 +10,7 @@
  * the end; how a device is made to do DMA is its own affair. RAM goes over the socket first, page by page, in rounds,
  * then the stream of the device with the vCPU as its blob, then the verdict comes back. Needs /dev/kvm.
  */
+#define _DEFAULT_SOURCE /* anonymous memory, pthreads and time beside the C standard */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

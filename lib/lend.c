@@ -386,12 +386,17 @@ static int admit(struct vfm_lender *lender, struct vfm_lend_info *info)
 		return 0;
 	if (fd < 0)
 		return fd;
+	/* Whoever was there may have returned the loan since it was looked at, and this one comes after it. */
+	if (place_is_taken(lender))
+		serve_peer(lender, info);
 	r = let_in(lender, fd, &who, why, sizeof(why));
 	/* Who knocked and left before the answer was no borrower to refuse. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
 		refuse(lender, fd, -r, why);
-		info->event = VFM_LEND_REFUSED;
-		fill_info(info, &who);
+		if (info->event == VFM_LEND_NONE) {
+			info->event = VFM_LEND_REFUSED;
+			fill_info(info, &who);
+		}
 	}
 	if (r < 0) {
 		lender->sys->ops->close(lender->sys, fd);

@@ -420,6 +420,43 @@ static int hear(int fd)
 	return r == 1 ? vfmi_lend_check(&msg) : r;
 }
 
+/* A seam in which the loan comes back, and another borrower comes, between the look at the first and accept(). */
+static struct {
+	struct vfmi_sys_ops ops;
+	const struct vfmi_sys_ops *real;
+	struct vfm_borrow *borrow;
+	int next;
+} between;
+
+static int return_and_accept(struct vfmi_sys *sys, int fd, struct sockaddr *addr, socklen_t *length)
+{
+	vfm_borrow_close(between.borrow);
+	between.borrow = NULL;
+	between.next = knock();
+	return between.real->accept(sys, fd, addr, length);
+}
+
+START_TEST(test_return_in_between)
+{
+	struct vfmi_sys *sys = vfmi_context_sys(m.ctx);
+
+	lend(0);
+	start_holder();
+	ck_assert_msg(vfm_borrow_open(m.ctx, path, NULL, &between.borrow, &err) == 0, "%s", err.message);
+	holder.stop = true;
+	pthread_join(holder.thread, NULL);
+	between.real = sys->ops;
+	between.ops = *sys->ops;
+	between.ops.accept = return_and_accept;
+	sys->ops = &between.ops;
+	ck_assert_uint_eq(dispatch(), VFM_LEND_RETURNED);
+	sys->ops = between.real;
+	ck_assert_int_eq(hear(between.next), VFMI_LEND_HELLO);
+	close(between.next);
+	ck_assert_uint_eq(dispatch(), VFM_LEND_NONE);
+}
+END_TEST
+
 static void tell(int fd)
 {
 	ck_assert_int_eq(vfmi_lend_send(&vfmi_sys_libc, fd, &msg), 0);
@@ -779,6 +816,7 @@ int main(void)
 
 	tcase_add_checked_fixture(peers, setup, teardown);
 	tcase_set_timeout(peers, 60);
+	tcase_add_test(peers, test_return_in_between);
 	tcase_add_test(peers, test_borrower_dies);
 	tcase_add_test(peers, test_borrower_dies_while_fetching);
 	tcase_add_test(peers, test_knocking_is_no_event);

@@ -47,6 +47,7 @@ struct vfmi_iommu_ops {
 	/* and read the dirty bits, as one step */
 	int (*unmap_dirty)(struct vfm_iommu *iommu, const struct vfmi_dirty_bits *bits, uint64_t *ret_unmapped);
 	int (*windows)(struct vfm_iommu *iommu, struct vfmi_windows *ret);
+	int (*allow)(struct vfm_iommu *iommu, const struct vfm_iova_range *ranges, uint32_t count);
 	/* @ret_page_sizes: 0 when not known; @ret_entries: UINT64_MAX without a limit */
 	int (*limits)(struct vfm_iommu *iommu, uint64_t *ret_page_sizes, uint64_t *ret_entries);
 	int (*vaddr_invalidate)(struct vfm_iommu *iommu);

@@ -143,6 +143,20 @@ static int ioas_windows(struct vfm_iommu *iommu, struct vfmi_windows *ret)
 	return r == -EMSGSIZE ? -EIO : r;
 }
 
+static int ioas_allow(struct vfm_iommu *iommu, const struct vfm_iova_range *ranges, uint32_t count)
+{
+	struct iommu_iova_range *list = calloc((size_t)count + 1, sizeof(*list));
+	int r;
+
+	if (!list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < count; i++)
+		list[i] = (struct iommu_iova_range){ .start = ranges[i].first, .last = ranges[i].last };
+	r = vfmi_iommufd_allow(iommu->sys, iommu->fd, iommu->ioas_id, list, count);
+	free(list);
+	return r;
+}
+
 /* Only the smallest page size is told, and only once a device is attached. */
 static int ioas_limits(struct vfm_iommu *iommu, uint64_t *ret_page_sizes, uint64_t *ret_entries)
 {
@@ -171,6 +185,7 @@ const struct vfmi_iommu_ops vfmi_iommu_ioas = {
 	.map_file = ioas_map_file,
 	.unmap = ioas_unmap,
 	.windows = ioas_windows,
+	.allow = ioas_allow,
 	.limits = ioas_limits,
 	.change_process = ioas_change_process,
 };

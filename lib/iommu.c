@@ -6,11 +6,13 @@
 #include <stdlib.h>
 
 #include "iommu-backend.h"
+#include "iova-ranges.h"
 
 #define OPEN_STEP "open address space"
 #define ADOPT_STEP "adopt address space"
 #define OPTIONS_MIN VFMI_SIZE_TO(struct vfm_iommu_options, reserved)
 #define ADOPT_MIN VFMI_SIZE_TO(struct vfm_iommu_adopt, flags)
+#define MAX_ALLOWED 65536u
 #define KNOWN_FLAGS (VFM_IOMMU_DIRTY_TRACKING | VFM_IOMMU_ACCOUNT_PROCESS | VFM_IOMMU_SMALL_PAGES)
 #define MAX_HWPTS 4096u
 #define VFIO_CLASS "/sys/class/vfio-dev"
@@ -433,5 +435,42 @@ int vfm_iommu_ranges(struct vfm_iommu *iommu, struct vfm_iova_range *ranges, siz
 	free(windows.ranges);
 	if (ret_align)
 		*ret_align = windows.align;
+	return 0;
+}
+
+static const char *allow_flaw(const struct vfm_iova_range *ranges, size_t count)
+{
+	if (count > 0 && !ranges)
+		return "there are no ranges";
+	if (!vfmi_ranges_sorted(ranges, count))
+		return "the ranges are not in order, or meet each other";
+	for (size_t i = 0; i < count; i++)
+		if (ranges[i].first == ranges[i].last)
+			return "a range of one byte is none to the kernel";
+	return NULL;
+}
+
+int vfm_iommu_allow(struct vfm_iommu *iommu, const struct vfm_iova_range *ranges, size_t count,
+		    struct vfm_error *ret_error)
+{
+	const char *step = "allow IOVAs";
+	const char *flaw;
+	int r;
+
+	if (!iommu->ops->allow)
+		return VFMI_FAIL(iommu->ctx, ret_error, EOPNOTSUPP, NULL, step,
+				 "a container has no such promise, an IOAS of an iommufd has");
+	if (count > MAX_ALLOWED)
+		return VFMI_FAIL(iommu->ctx, ret_error, E2BIG, NULL, step, "%zu ranges are more than %u", count,
+				 MAX_ALLOWED);
+	flaw = allow_flaw(ranges, count);
+	if (flaw)
+		return VFMI_FAIL(iommu->ctx, ret_error, EINVAL, NULL, step, "%s", flaw);
+	pthread_mutex_lock(&iommu->lock);
+	r = iommu->ops->allow(iommu, ranges, (uint32_t)count);
+	pthread_mutex_unlock(&iommu->lock);
+	if (r < 0)
+		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, step, "%s%s", vfmi_errno_text(-r),
+				 r == -EADDRINUSE ? "; a device that is attached cannot reach all of them" : "");
 	return 0;
 }

@@ -114,6 +114,19 @@ int vfmi_iommufd_ranges(struct vfmi_sys *sys, int fd, uint32_t ioas_id, struct i
 	return 0;
 }
 
+int vfmi_iommufd_allow(struct vfmi_sys *sys, int fd, uint32_t ioas_id, const struct iommu_iova_range *ranges,
+		       uint32_t count)
+{
+	struct iommu_ioas_allow_iovas allow = {
+		.size = sizeof(allow),
+		.ioas_id = ioas_id,
+		.num_iovas = count,
+		.allowed_iovas = (uintptr_t)ranges,
+	};
+
+	return vfmi_sys_command(sys, fd, IOMMU_IOAS_ALLOW_IOVAS, &allow);
+}
+
 int vfmi_iommufd_set_option(struct vfmi_sys *sys, int fd, uint32_t option, uint32_t object, uint64_t value)
 {
 	struct iommu_option set = {

@@ -14,6 +14,8 @@ int vfmi_iommufd_map(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint32_t fl
 int vfmi_iommufd_unmap(struct vfmi_sys *sys, int fd, uint32_t ioas_id, uint64_t iova, uint64_t length,
 		       uint64_t *ret_unmapped);
 /* -EMSGSIZE with *ret_count = needed when @room is too small */
+int vfmi_iommufd_allow(struct vfmi_sys *sys, int fd, uint32_t ioas_id, const struct iommu_iova_range *ranges,
+		       uint32_t count);
 int vfmi_iommufd_ranges(struct vfmi_sys *sys, int fd, uint32_t ioas_id, struct iommu_iova_range *ranges, uint32_t room,
 			uint32_t *ret_count, uint64_t *ret_align);
 

@@ -237,6 +237,20 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_ranges(struct vfm_iommu *iommu, struct vfm_
 					    size_t *ret_count, uint64_t *ret_align, struct vfm_error *ret_error);
 
 /**
+ * vfm_iommu_allow() - tell the kernel which IOVAs will be used, so that nothing takes them away
+ * @ranges: in order and disjoint, each more than one byte; NULL when @count is 0
+ * @count:  65536 at most; 0: no promise any more
+ *
+ * From then on a device that would make these windows narrower is refused at vfm_device_attach(), -EADDRINUSE, in place
+ * of maps that find no room later, and maps without VFM_MAP_FIXED are placed inside them. Takes the place of what was
+ * allowed before. Source: IOMMU_IOAS_ALLOW_IOVAS, Linux 6.2.
+ * Return: 0, -EINVAL (not so), -E2BIG, -EADDRINUSE (a range meets what is reserved now), -EOPNOTSUPP (a container
+ * has no such promise), -ENOMEM, or errno; what was allowed before stays so. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_allow(struct vfm_iommu *iommu, const struct vfm_iova_range *ranges, size_t count,
+					   struct vfm_error *ret_error);
+
+/**
  * struct vfm_limits - what mapping more would need, and what there is; bytes or entries
  * @memlock_limit:  RLIMIT_MEMLOCK, UINT64_MAX when unlimited or CAP_IPC_LOCK lifts it
  * @memlock_used:   charged already, as far as can be seen

@@ -164,7 +164,11 @@ static int op_preflight(struct bench *b)
 
 	if (r == 0)
 		r = vfm_iommu_info(b->iommu, &info, &b->err);
-	return r ? r : vfm_iommu_ranges(b->iommu, ranges, 8, &count, NULL, &b->err);
+	if (r == 0)
+		r = vfm_iommu_ranges(b->iommu, ranges, 8, &count, NULL, &b->err);
+	if (r == 0 && b->op->backend == VFM_BACKEND_IOMMUFD)
+		r = vfm_iommu_allow(b->iommu, ranges, count, &b->err);
+	return r;
 }
 
 static int op_change_process(struct bench *b)

@@ -53,6 +53,7 @@ static bool is_inside(enum phase phase, uint32_t flags)
 	case PHASE_libc:
 	case PHASE_adopt:
 	case PHASE_map:
+	case PHASE_dirty:
 	case PHASE_regions:
 	case PHASE_interrupts:
 	case PHASE_migrate:

@@ -139,6 +139,8 @@ static int map_one(struct jail *j, int i)
 	j->memory[i].vaddr = env_memory(env, AREA);
 	REQUIRE(j->memory[i].vaddr);
 	OK(vfm_iommu_ranges(iommu, ranges, 64, &count, NULL, &env->err));
+	if (j->backend == VFM_BACKEND_IOMMUFD)
+		OK(vfm_iommu_allow(iommu, NULL, 0, &env->err));
 	OK(vfm_iommu_map(iommu, &j->memory[i], &env->err));
 	REQUIRE_RESULT(vfm_iommu_map(iommu, &j->memory[i], &env->err), -EEXIST);
 	OK(vfm_iommu_map(iommu, &file, &env->err));
@@ -146,6 +148,31 @@ static int map_one(struct jail *j, int i)
 	file.flags &= ~(uint32_t)VFM_MAP_FIXED;
 	OK(vfm_iommu_map(iommu, &file, &env->err));
 	OK(vfm_iommu_unmap(iommu, file.iova, AREA, &env->err));
+	return 0;
+}
+
+/* inside: what devices write */
+
+static int track_one(struct jail *j, int i)
+{
+	struct vfm_tracker_opts opts = { .size = sizeof(opts), .bitmap.size = sizeof(opts.bitmap) };
+	struct vfm_iommu *iommu = vfm_device_iommu(j->devs[i]);
+	uint64_t words[1] = { 0 };
+	struct env *env = &j->env;
+	struct vfm_tracker *tracker;
+
+	j->phase = PHASE_dirty;
+	opts.bitmap.page_shift = 12;
+	opts.bitmap.words = words;
+	opts.bitmap.pages = AREA / PAGE;
+	OK(vfm_tracker_new(env->ctx, &opts, &tracker, &env->err));
+	OK(vfm_tracker_map(tracker, iommu, IOVA, AREA, 0, &env->err));
+	OK(vfm_tracker_join(tracker, j->devs[i], &env->err));
+	OK(vfm_tracker_sync(tracker, 0, NULL, &env->err));
+	OK(vfm_tracker_unmap(tracker, iommu, IOVA, AREA, 0, &env->err));
+	vfm_tracker_free(tracker);
+	j->phase = PHASE_map;
+	OK(vfm_iommu_map(iommu, &j->memory[i], &env->err));
 	return 0;
 }
 
@@ -376,7 +403,7 @@ int jail_work(struct jail *j)
 	int bad = adopt(j);
 
 	j->phase = PHASE_map;
-	bad = bad || map_one(j, 0) || map_one(j, 1);
+	bad = bad || map_one(j, 0) || map_one(j, 1) || track_one(j, 0) || track_one(j, 1);
 	bad = bad || touch_regions(j, j->devs[0]) || arm(j, 0) || configuration(j, j->devs[0]) ||
 	      start_pump(j, j->devs[0]) || is_pumping(j, 0) || migrate(j) || reset(j);
 	close_inside(j);

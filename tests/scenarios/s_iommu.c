@@ -436,6 +436,45 @@ static int preflight(struct env *env)
 	return 0;
 }
 
+/* A map that the kernel finds a place for. */
+static int placed_at(struct env *env, struct vfm_iommu *iommu, void *memory, uint64_t *ret_iova)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE };
+
+	map.vaddr = memory;
+	map.length = PAGE;
+	OK(vfm_iommu_map(iommu, &map, &env->err));
+	*ret_iova = map.iova;
+	return 0;
+}
+
+/* Interrupts have their addresses where every PC has them: no device of it can reach memory there. */
+static int allowed_native(struct env *env)
+{
+	static const struct vfm_iova_range some = { 0x40000000, 0x4fffffff }, interrupts = { 0xfee00000, 0xfee00fff };
+	uint8_t *memory = env_memory(env, 2 * PAGE);
+	struct vfm_iommu *iommu, *other;
+	struct vfm_device *dev;
+	uint64_t iova;
+
+	REQUIRE(memory);
+	if (env_space(env, VFM_BACKEND_IOMMUFD, &iommu) || env_space(env, VFM_BACKEND_IOMMUFD, &other))
+		return -1;
+	OK(vfm_iommu_allow(iommu, &some, 1, &env->err));
+	if (env_add(env, iommu, EDU_A, &dev) || placed_at(env, iommu, memory, &iova))
+		return -1;
+	REQUIRE(iova >= some.first && iova <= some.last);
+	REQUIRE_RESULT(vfm_iommu_allow(iommu, &interrupts, 1, &env->err), -EADDRINUSE);
+	if (placed_at(env, iommu, memory + PAGE, &iova))
+		return -1;
+	REQUIRE(iova >= some.first && iova <= some.last);
+	OK(vfm_iommu_allow(iommu, NULL, 0, &env->err));
+	OK(vfm_iommu_allow(other, &interrupts, 1, &env->err));
+	REQUIRE_RESULT(vfm_device_open_attached(env->ctx, env->names[EDU_B], other, &dev, &env->err), -EADDRINUSE);
+	REQUIRE(strstr(env->err.message, "allowed"));
+	return 0;
+}
+
 const struct scenario iommu_scenarios[] = {
 	{ "iommufd: map, DMA, unmap", native_mode },
 	{ "type1: map, DMA, unmap", type1_mode },
@@ -455,6 +494,7 @@ const struct scenario iommu_scenarios[] = {
 	{ "a file in a container", file_type1v2 },
 	{ "places in a container", places_type1v2 },
 	{ "places in an IOAS", places_native },
+	{ "allowed IOVAs of an IOAS", allowed_native },
 	{ "overlap and unmapping twice in a container", books_of_a_container },
 	{ "an adopted IOAS with its maps", adopted_native },
 	{ "an adopted container with its maps", adopted_type1v2 },

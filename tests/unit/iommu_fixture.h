@@ -52,6 +52,7 @@ static struct {
 	uint32_t attached_to;
 	int alloc_result;
 	uint64_t option_set[2];
+	uint32_t allowed;
 } kernel;
 
 static inline int fake_open(struct vfmi_sys *sys, const char *path, int flags, mode_t mode)
@@ -243,6 +244,9 @@ static inline int answer(unsigned long request, void *arg)
 		return kernel_map_file(arg, &((struct iommu_ioas_map_file *)arg)->iova);
 	case IOMMU_IOAS_CHANGE_PROCESS:
 		return kernel.has_map_file ? 0 : -ENOTTY;
+	case IOMMU_IOAS_ALLOW_IOVAS:
+		kernel.allowed = ((const struct iommu_ioas_allow_iovas *)arg)->num_iovas;
+		return 0;
 	case IOMMU_OPTION:
 		return kernel_option(arg);
 	case IOMMU_HWPT_ALLOC:

@@ -141,6 +141,27 @@ START_TEST(ranges_are_passed_on)
 }
 END_TEST
 
+START_TEST(promises_are_checked)
+{
+	const struct vfm_iova_range good[] = { { 0x1000, 0x1fff }, { 0x4000, 0x7fff } };
+	const struct vfm_iova_range meeting[] = { { 0x1000, 0x4000 }, { 0x4000, 0x7fff } };
+	const struct vfm_iova_range unordered[] = { { 0x4000, 0x7fff }, { 0x1000, 0x1fff } };
+	const struct vfm_iova_range backwards = { 0x2000, 0x1000 }, byte = { 0x1000, 0x1000 };
+
+	ck_assert_int_eq(vfm_iommu_allow(iommu, meeting, 2, &error), -EINVAL);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, unordered, 2, &error), -EINVAL);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, &backwards, 1, &error), -EINVAL);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, &byte, 1, &error), -EINVAL);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, NULL, 1, &error), -EINVAL);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, good, 65537, &error), -E2BIG);
+	ck_assert_ptr_nonnull(strstr(error.message, "allow IOVAs"));
+	ck_assert_uint_eq(kernel.allowed, 0);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, good, 2, &error), 0);
+	ck_assert_uint_eq(kernel.allowed, 2);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, NULL, 0, &error), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("iommu");
@@ -158,6 +179,7 @@ int main(void)
 	tcase_add_test(tests, options_reach_the_kernel);
 	tcase_add_test(tests, back_ends_have_names);
 	tcase_add_test(tests, ranges_are_passed_on);
+	tcase_add_test(tests, promises_are_checked);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

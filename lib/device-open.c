@@ -270,8 +270,7 @@ static const char *attach_remedy(int code)
 {
 	switch (code) {
 	case EADDRINUSE:
-		return "a reserved region of the device, or the alignment it needs, hits an area that is mapped, or IOVAs "
-		       "that were allowed";
+		return "a reserved region of the device, or the alignment it needs, hits what is mapped or was allowed";
 	case ENOMEM:
 		return "the mapped areas exceed the locked-memory limit (RLIMIT_MEMLOCK, ulimit -l)";
 	case EFAULT:

@@ -166,7 +166,7 @@ static int op_preflight(struct bench *b)
 		r = vfm_iommu_info(b->iommu, &info, &b->err);
 	if (r == 0)
 		r = vfm_iommu_ranges(b->iommu, ranges, 8, &count, NULL, &b->err);
-	if (r == 0 && b->op->backend == VFM_BACKEND_IOMMUFD)
+	if (r == 0 && vfm_iommu_backend(b->iommu) == VFM_BACKEND_IOMMUFD)
 		r = vfm_iommu_allow(b->iommu, ranges, count, &b->err);
 	return r;
 }

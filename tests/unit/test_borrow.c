@@ -2,6 +2,7 @@
 /* Borrowing: holders that are absent, silent, of another version, or that lie about what they send. */
 #include <poll.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -32,6 +33,29 @@ START_TEST(test_nobody_there)
 	ck_assert_uint_eq(err.flags & VFM_ERROR_PEER, VFM_ERROR_PEER);
 	ck_assert_int_eq(vfm_borrow_open(m.ctx, "", NULL, &borrow, &err), -EINVAL);
 	ck_assert_int_eq(vfm_borrow_open(m.ctx, NULL, NULL, &borrow, &err), -EINVAL);
+}
+END_TEST
+
+START_TEST(test_described)
+{
+	char text[VFM_DESCRIPTION_MAX];
+	char again[VFM_DESCRIPTION_MAX];
+	struct vfm_device *dev;
+	int fd = eventfd(0, 0);
+
+	ck_assert_int_eq(vfm_device_irq_arm(m.dev[0], VFM_IRQ_MSI, 0, 1, &fd, &err), 0);
+	ck_assert_int_gt(vfm_device_describe(m.dev[0], text, sizeof(text)), 0);
+	ck_assert_ptr_nonnull(strstr(text, ",name=" EDU_A ","));
+	ck_assert_ptr_nonnull(strstr(text, ",sim=1,irq=1:0:"));
+	ck_assert_msg(vfm_device_adopt_described(m.ctx, text, &dev, &err) == 0, "%s", err.message);
+	ck_assert_str_eq(vfm_device_name(dev), EDU_A);
+	ck_assert_int_ge(vfm_device_irq_eventfd(dev, VFM_IRQ_MSI, 0), 0);
+	ck_assert_int_gt(vfm_device_describe(dev, again, sizeof(again)), 0);
+	ck_assert_ptr_nonnull(strstr(again, strstr(text, ",ioas=") ? ",ioas=" : ",devid="));
+	vfm_device_close(dev);
+	ck_assert_int_eq(vfm_device_describe(m.dev[0], text, 10), -ENOSPC);
+	ck_assert_int_eq(vfm_device_irq_disarm(m.dev[0], VFM_IRQ_MSI, &err), 0);
+	close(fd);
 }
 END_TEST
 
@@ -309,6 +333,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, test_described);
 	tcase_add_test(tcase, test_nobody_there);
 	tcase_add_test(tcase, test_holders_that_lie);
 	tcase_add_test(tcase, test_descriptions_that_lie);

@@ -175,7 +175,7 @@ static int read_window(struct dirty_log *log, const struct window *window, struc
 	uint64_t length = window->last - window->first + 1;
 	int r;
 
-	memset(log->bitmap, 0, vfm_bitmap_words(length >> log->source.page_shift) * sizeof(*log->bitmap));
+	memset(log->bitmap, 0, (size_t)vfm_bitmap_words(length >> log->source.page_shift) * sizeof(*log->bitmap));
 	r = vfmi_vfio_log_report(vfmi_device_sys(log->dev), vfm_device_fd(log->dev), window->first, length,
 				 1ull << log->source.page_shift, log->bitmap);
 	return r < 0 ? log_fail(log, err, -r, STEP_READ, "the device does not report, its log is lost") : 0;

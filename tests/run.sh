@@ -492,9 +492,11 @@ check_minima() {
 update_counts() {
 	{
 		say "# SUITE and the least number of its tests that must pass; written by tests/run.sh --update-counts"
-		# Not of stages that are left out where something outside is missing.
-		cat "$logs"/*.counts |
-			awk '$2 > 0 && $1 !~ /^bigend\// { n[$1] += $2 } END { for (s in n) print s, n[s] }' | sort
+		# Not of stages that are left out where something outside is missing; a twentieth less, since some tests
+		# are of instructions that not every processor has.
+		cat "$logs"/*.counts | awk '
+			$2 > 0 && $1 !~ /^(bigend|newest)\// { n[$1] += $2 }
+			END { for (s in n) print s, int(n[s] * 0.95) + (n[s] == 1) }' | sort
 	} >"$minima"
 	say "$minima written"
 }

@@ -19,7 +19,7 @@
 
 static char directory[] = "/tmp/vfiomig-sweep-XXXXXX";
 
-static const struct operations *const all[] = { &ops_device, &ops_iommu, &ops_start, &ops_transfer };
+static const struct operations *const all[] = { &ops_device, &ops_dirty, &ops_iommu, &ops_start, &ops_transfer };
 
 static int fail(const char *what, const struct bench *b)
 {

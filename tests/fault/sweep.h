@@ -63,6 +63,7 @@ struct operations {
 #define OPERATIONS(list) list, sizeof(list) / sizeof((list)[0])
 
 extern const struct operations ops_device;
+extern const struct operations ops_dirty;
 extern const struct operations ops_iommu;
 extern const struct operations ops_start;
 extern const struct operations ops_transfer;

@@ -23,22 +23,6 @@ static uint64_t last_of(const struct vfmi_dirty_area *area)
 	return area->iova + (area->length - 1);
 }
 
-/* What of @area lies in [@first, @last]; false when nothing does. */
-static bool part_of(const struct vfmi_dirty_area *area, uint64_t first, uint64_t last, struct vfmi_dirty_area *ret)
-{
-	const uint64_t from = area->iova > first ? area->iova : first;
-	const uint64_t to = vfmi_min_u64(last_of(area), last);
-
-	if (from > to)
-		return false;
-	*ret = (struct vfmi_dirty_area){
-		.iova = from,
-		.length = to - from + 1,
-		.guest = area->guest + (from - area->iova),
-	};
-	return true;
-}
-
 /* pages held for other areas */
 
 /* Clear the pages that lie wholly in @area, which begins no earlier than @iova. */
@@ -87,7 +71,7 @@ int vfmi_dirty_iommu_merge_held(struct vfmi_dirty_iommu *self, const struct vfmi
 		struct vfmi_dirty_held *held = *at;
 		uint64_t last = held->iova + (held->pages << shift) - 1;
 
-		if (part_of(area, held->iova, last, &part)) {
+		if (vfmi_dirty_part(area, held->iova, last, &part)) {
 			r = vfmi_dirty_merge(sink, &part, held->words, held->iova, shift);
 			if (r == 0 && !keep)
 				clear_inside(held->words, held->iova, shift, &part);
@@ -188,7 +172,7 @@ static int share(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_bits *bi
 	struct vfmi_dirty_area part;
 	int r;
 
-	if (!part_of(area, bits->iova, bits->iova + (bits->length - 1), &part))
+	if (!vfmi_dirty_part(area, bits->iova, bits->iova + (bits->length - 1), &part))
 		return 0;
 	r = vfmi_dirty_merge(sink, &part, bits->words, bits->iova, shift);
 	if (r < 0 || (keep && self->peeks) || (!keep && part.length == bits->length))

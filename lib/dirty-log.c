@@ -8,6 +8,7 @@
 #include "device-internal.h"
 #include "dirty-source.h"
 #include "dma-ranges.h"
+#include "iova-ranges.h"
 #include "quirks.h"
 #include "vfio.h"
 
@@ -127,19 +128,6 @@ static void pending_compact(struct dirty_log *log, size_t first, size_t end)
 	log->pending_count -= end - kept;
 }
 
-/* What of @area lies within @first to @last; they meet. */
-static struct vfmi_dirty_area part_of(const struct vfmi_dirty_area *area, uint64_t first, uint64_t last)
-{
-	uint64_t area_last = area->iova + (area->length - 1);
-	uint64_t from = first > area->iova ? first : area->iova;
-
-	return (struct vfmi_dirty_area){
-		.iova = from,
-		.length = vfmi_min_u64(last, area_last) - from + 1,
-		.guest = area->guest + (from - area->iova),
-	};
-}
-
 static int pending_take(struct dirty_log *log, const struct vfmi_dirty_area *area, const struct vfmi_dirty_sink *sink,
 			bool keep)
 {
@@ -149,8 +137,10 @@ static int pending_take(struct dirty_log *log, const struct vfmi_dirty_area *are
 
 	for (i = first; i < log->pending_count && log->pending[i].iova <= last; i++) {
 		struct pending *word = &log->pending[i];
-		struct vfmi_dirty_area part = part_of(area, word->iova, word->iova + (WORD_BYTES - 1));
+		struct vfmi_dirty_area part;
 
+		if (!vfmi_dirty_part(area, word->iova, word->iova + (WORD_BYTES - 1), &part))
+			continue;
 		r = vfmi_dirty_merge(sink, &part, &word->bits, word->iova, GRANULE_SHIFT);
 		if (r < 0)
 			break;
@@ -212,12 +202,13 @@ static int put_by(struct dirty_log *log, const struct window *window, uint64_t f
 static int share_out(struct dirty_log *log, const struct window *window, const struct vfmi_dirty_area *area,
 		     const struct vfmi_dirty_sink *sink, bool keep)
 {
-	struct vfmi_dirty_area part = part_of(area, window->first, window->last);
-	uint64_t part_last = part.iova + (part.length - 1);
+	struct vfmi_dirty_area part;
+	uint64_t part_last;
 	int r;
 
-	if (keep)
+	if (keep || !vfmi_dirty_part(area, window->first, window->last, &part))
 		return put_by(log, window, window->first, window->last);
+	part_last = part.iova + (part.length - 1);
 	r = vfmi_dirty_merge(sink, &part, log->bitmap, window->first, log->source.page_shift);
 	if (r == 0 && window->first < part.iova)
 		r = put_by(log, window, window->first, part.iova - 1);
@@ -230,14 +221,15 @@ static int share_out(struct dirty_log *log, const struct window *window, const s
 static const struct vfm_iova_range *range_of(const struct dirty_log *log, const struct vfmi_dirty_area *area)
 {
 	uint64_t last;
+	size_t at;
 
 	if (area->length == 0 || vfmi_add_overflows(area->iova, area->length - 1, &last) ||
 	    (area->iova | area->length) & (GRANULE - 1))
 		return NULL;
-	for (size_t i = 0; i < log->count; i++)
-		if (log->ranges[i].first <= area->iova && last <= log->ranges[i].last)
-			return &log->ranges[i];
-	return NULL;
+	at = vfmi_ranges_at_or_above(log->ranges, log->count, area->iova);
+	if (at == log->count || log->ranges[at].first > area->iova || log->ranges[at].last < last)
+		return NULL;
+	return &log->ranges[at];
 }
 
 static bool log_covers(const struct vfmi_dirty_source *source, const struct vfmi_dirty_area *area)

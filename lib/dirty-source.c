@@ -49,6 +49,21 @@ int vfmi_dirty_merge(const struct vfmi_dirty_sink *sink, const struct vfmi_dirty
 	return vfm_bitmap_merge_pages(&to, &from, guest, area->length, sink->shared);
 }
 
+bool vfmi_dirty_part(const struct vfmi_dirty_area *area, uint64_t first, uint64_t last, struct vfmi_dirty_area *ret)
+{
+	const uint64_t from = area->iova > first ? area->iova : first;
+	const uint64_t to = vfmi_min_u64(area->iova + (area->length - 1), last);
+
+	if (from > to)
+		return false;
+	*ret = (struct vfmi_dirty_area){
+		.iova = from,
+		.length = to - from + 1,
+		.guest = area->guest + (from - area->iova),
+	};
+	return true;
+}
+
 void vfmi_dirty_all(const struct vfmi_dirty_sink *sink, const struct vfmi_dirty_area *area)
 {
 	uint64_t first = (area->guest - sink->to.start) >> sink->to.page_shift;

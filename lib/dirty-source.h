@@ -75,6 +75,8 @@ int vfmi_dirty_type1_new(struct vfm_iommu *iommu, struct vfmi_dirty_source **ret
  */
 int vfmi_dirty_merge(const struct vfmi_dirty_sink *sink, const struct vfmi_dirty_area *area, const uint64_t *words,
 		     uint64_t iova, unsigned int page_shift);
+/* What of @area lies in [@first, @last]; false when nothing does. */
+bool vfmi_dirty_part(const struct vfmi_dirty_area *area, uint64_t first, uint64_t last, struct vfmi_dirty_area *ret);
 /* All pages of @area are dirty. */
 void vfmi_dirty_all(const struct vfmi_dirty_sink *sink, const struct vfmi_dirty_area *area);
 

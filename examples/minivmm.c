@@ -143,9 +143,9 @@ static int registers(struct vmm *vmm, char **texts, int count, bool poking)
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < count; i++) {
-		const char *text;
-		uint32_t region;
-		uint64_t offset, value;
+		const char *text = NULL;
+		uint32_t region = 0;
+		uint64_t offset = 0, value;
 
 		r = fail(vmm, parse(texts[i], &region, &offset, &text), texts[i]);
 		if (r < 0 || !text == poking)
@@ -288,10 +288,20 @@ static int receive_ram(struct vmm *vmm)
 
 /* the two sides */
 
+static int stop_guest(struct vmm *vmm)
+{
+	int r = guest_stop(&vmm->guest);
+
+	if (r == -EILSEQ)
+		snprintf(vmm->error.message, sizeof(vmm->error.message),
+			 "the guest found a page that is not as it was left");
+	return fail(vmm, r, "guest");
+}
+
 /* vCPU, then device, then the last look at what they wrote: after it nothing writes any more. */
 static int stop_and_send(struct vmm *vmm, struct guest_cpu *cpu)
 {
-	int r = fail(vmm, guest_stop(&vmm->guest), "guest");
+	int r = stop_guest(vmm);
 
 	if (r == 0)
 		r = fail(vmm, guest_save(&vmm->guest, cpu), "vCPU");
@@ -382,7 +392,7 @@ static int destination(struct vmm *vmm, char **texts, int count)
 	if (r == 0)
 		pause_ms(RUN_MS);
 	if (r == 0)
-		r = fail(vmm, guest_stop(&vmm->guest), "guest");
+		r = stop_guest(vmm);
 	if (r == 0)
 		r = fail(vmm, guest_save(&vmm->guest, &after), "vCPU");
 	if (r == 0)

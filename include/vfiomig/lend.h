@@ -73,8 +73,8 @@ struct vfm_borrow_opts {
  *
  * Blocking: as long as the holder takes to answer, 5 s at most for each answer (-ETIMEDOUT). A holder of another uid is
  * not trusted, but by root. Failures that are not a device's carry VFM_ERROR_PEER, but for -ECANCELED and -EINVAL.
- * Return: 0, -ENOENT or -ECONNREFUSED (nobody lends there), -EBUSY (lent already), -EPERM, -EPROTO, -ECANCELED. Since:
- * 0.1
+ * Return: 0, -ENOENT or -ECONNREFUSED (nobody lends there), -EBUSY (lent already), -EPERM, -EPROTO,
+ * -ECANCELED. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_borrow_open(struct vfm_context *ctx, const char *path,
 					   const struct vfm_borrow_opts *opts, struct vfm_borrow **ret_borrow,

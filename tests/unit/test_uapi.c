@@ -11,7 +11,7 @@
 
 #include "uapi-table.h"
 
-#define NAME_ROOM 96
+#define NAME_ROOM 160
 #define MAX_REFERENCES 1024
 
 struct reference {

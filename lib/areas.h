@@ -9,10 +9,9 @@
 
 struct vfmi_area {
 	uint64_t iova;
-	uint64_t last; /* inclusive */
-	uint64_t guest_address;
-	uint64_t cookie;
-	bool unknown; /* an unmap failed midway: mapped, in part, or not at all */
+	uint64_t last;		/* inclusive */
+	uint64_t guest_address; /* in a tracker's books */
+	bool unknown;		/* an unmap failed midway: mapped, in part, or not at all */
 	uint32_t priority;
 	struct vfmi_area *left;
 	struct vfmi_area *right;

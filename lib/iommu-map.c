@@ -287,8 +287,6 @@ static void enter(struct vfm_iommu *iommu, const struct vfm_map *map, uint64_t i
 {
 	mapped->area.iova = iova;
 	mapped->area.last = iova + (map->length - 1);
-	mapped->area.guest_address = map->guest_address;
-	mapped->area.cookie = map->cookie;
 	vfmi_areas_add(&iommu->areas, &mapped->area);
 	iommu->area_count++;
 	iommu->mapped_bytes += map->length;

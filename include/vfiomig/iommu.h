@@ -66,8 +66,6 @@ enum vfm_map_flag {
  * @vaddr:  user address, page aligned; must stay mapped and must not be remapped until unmapped here
  * @length: bytes, multiple of the page size, above 0
  * @iova:   device address: in with VFM_MAP_FIXED, else out
- * @guest_address: caller's address of the area (guest physical), carried for dirty tracking
- * @cookie: caller's own, never interpreted
  * @fd:     with VFM_MAP_FILE; needed for the call only
  * @fd_offset: bytes, page aligned
  */
@@ -77,8 +75,6 @@ struct vfm_map {
 	void *vaddr;
 	uint64_t length;
 	uint64_t iova;
-	uint64_t guest_address;
-	uint64_t cookie;
 	int32_t fd;
 	uint32_t reserved;
 	uint64_t fd_offset;

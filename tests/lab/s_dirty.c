@@ -159,7 +159,6 @@ static int map_area(struct machine *m, unsigned int space, uint64_t iova, uint64
 	map.vaddr = m->memory + guest;
 	map.length = length;
 	map.iova = iova;
-	map.guest_address = guest;
 	OK(vfm_iommu_map(m->iommus[space], &map, &env->err));
 	OK(vfm_tracker_map(m->tracker, m->iommus[space], iova, length, guest, &env->err));
 	return 0;

@@ -26,17 +26,17 @@ static struct vfm_device *device(unsigned int i)
 
 static void map_pages(unsigned int space, unsigned int iova, unsigned int pages, unsigned int guest)
 {
+	const uint64_t guest_start = GUEST_START + guest * PAGE;
 	struct vfm_map map = {
 		.size = sizeof(map),
 		.flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED,
-		.vaddr = (void *)(uintptr_t)(1ull << 30),
+		.vaddr = host_of(guest_start),
 		.length = pages * PAGE,
 		.iova = iova * PAGE,
-		.guest_address = GUEST_START + guest * PAGE,
 	};
 
 	MUST(vfm_iommu_map(&world.spaces[space], &map, &error));
-	MUST(vfm_tracker_map(tracker, &world.spaces[space], map.iova, map.length, map.guest_address, &error));
+	MUST(vfm_tracker_map(tracker, &world.spaces[space], map.iova, map.length, guest_start, &error));
 }
 
 static void join(unsigned int i)

@@ -49,10 +49,9 @@ static void step_map(void)
 	made.iova = below(IOVA_PAGES - LONGEST) * PAGE;
 	made.guest = GUEST_START + below(GUEST_PAGES - LONGEST) * PAGE;
 	made.space = (unsigned int)below(SPACES);
-	map.vaddr = (void *)(uintptr_t)(1ull << 30);
+	map.vaddr = host_of(made.guest);
 	map.iova = made.iova;
 	map.length = made.length;
-	map.guest_address = made.guest;
 	if (area->length || vfmi_areas_overlap(&world.spaces[made.space].areas, made.iova, made.iova + made.length - 1))
 		return;
 	*area = made;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "../../cli/cli.h"
+#include "../unit/suite.h"
 
 #define UNKNOWN VFM_STATE_UNKNOWN
 #define NO_RESULT 0xffffu
@@ -108,15 +109,9 @@ int main(void)
 {
 	Suite *suite = suite_create("exit");
 	TCase *tests = tcase_create("exit");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tests, exit_code, 0, (int)ARRAY_SIZE(cases));
 	tcase_add_test(tests, names);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../../cli/in-use.h"
+#include "../unit/suite.h"
 
 START_TEST(names_the_holder_and_nobody_else)
 {
@@ -41,14 +42,8 @@ int main(void)
 {
 	Suite *suite = suite_create("in_use");
 	TCase *tests = tcase_create("in_use");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, names_the_holder_and_nobody_else);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

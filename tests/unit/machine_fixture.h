@@ -13,6 +13,8 @@
 #include <vfiomig.h>
 #include <vfiomig/sim.h>
 
+#include "suite.h"
+
 #define EDU_A "0000:01:00.0"
 #define EDU_B "0000:02:00.0"
 #define MTTY_A "11111111-1111-4111-8111-111111111111"
@@ -166,17 +168,6 @@ static inline unsigned int open_descriptors(void)
 		count++;
 	closedir(list);
 	return count;
-}
-
-static inline int machine_main(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

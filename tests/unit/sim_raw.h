@@ -17,6 +17,7 @@
 #include "internal.h"
 #include "uapi/iommufd.h"
 #include "uapi/vfio.h"
+#include "suite.h"
 
 #define EDU_A "0000:01:00.0"
 #define EDU_B "0000:02:00.0"
@@ -237,17 +238,6 @@ static inline size_t raw_drain(struct raw *m, int data_fd, uint8_t *buf, size_t 
 	ck_assert_int_eq(n, 0);
 	ck_assert_uint_lt(done, room);
 	return done;
-}
-
-static inline int raw_main(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

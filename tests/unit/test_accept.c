@@ -12,6 +12,7 @@
 #include <vfiomig/transport.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define MOST 12
 #define LISTEN (VFM_ENDPOINT_LISTEN | VFM_ENDPOINT_BACKGROUND_BIND)
@@ -205,8 +206,6 @@ int main(void)
 {
 	Suite *suite = suite_create("accept");
 	TCase *tests = tcase_create("accept");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, who_ends_is_not_the_peer, 0, (int)VFMI_ARRAY_SIZE(specs));
@@ -216,9 +215,5 @@ int main(void)
 	tcase_add_test(tests, a_wait_for_the_first_word_can_be_canceled);
 	tcase_add_test(tests, a_reader_need_not_speak_first);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "areas.h"
 #include "internal.h"
+#include "suite.h"
 
 #define PAGES 512
 
@@ -196,8 +197,6 @@ int main(void)
 {
 	Suite *suite = suite_create("areas");
 	TCase *tests = tcase_create("areas");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, empty_overlaps_nothing);
 	tcase_add_loop_test(tests, edges_are_inclusive, 0, (int)VFMI_ARRAY_SIZE(edges));
@@ -206,9 +205,5 @@ int main(void)
 	tcase_add_loop_test(tests, stays_shallow_in_any_order, ASCENDING, SCATTERED + 1);
 	tcase_add_test(tests, removing_a_stranger_changes_nothing);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

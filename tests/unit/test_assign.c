@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "assign.h"
+#include "suite.h"
 
 #define SMALL 4u
 
@@ -95,16 +96,10 @@ int main(void)
 {
 	Suite *suite = suite_create("assign");
 	TCase *tc = tcase_create("assign");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, agrees_with_trying_everything);
 	tcase_add_test(tc, takes_the_largest_tables);
 	tcase_add_test(tc, more_sources_than_targets);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bitmap.h"
+#include "suite.h"
 
 START_TEST(nothing_is_fine)
 {
@@ -292,8 +293,6 @@ int main(void)
 {
 	Suite *suite = suite_create("bitmap");
 	TCase *tests = tcase_create("bitmap");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, nothing_is_fine);
 	tcase_add_test(tests, bit_0_is_the_least_significant);
@@ -308,9 +307,5 @@ int main(void)
 	tcase_add_loop_test(tests, gaps_up_to_the_threshold_are_joined, 0, 6);
 	tcase_add_test(tests, the_fastest_is_chosen);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -342,5 +342,5 @@ int main(void)
 	tcase_add_test(tcase, test_canceled_while_the_holder_is_silent);
 	tcase_add_test(tcase, test_options_that_are_not_known);
 	suite_add_tcase(suite, tcase);
-	return machine_main(suite);
+	return run_suite(suite);
 }

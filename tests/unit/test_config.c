@@ -421,5 +421,5 @@ int main(void)
 	tcase_add_test(tcase, test_faults_before);
 	tcase_add_test(tcase, test_faults_after);
 	suite_add_tcase(suite, tcase);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "config-record.h"
 #include "wire.h"
+#include "suite.h"
 
 #define PM 0x40
 #define MSI 0x50
@@ -280,8 +281,6 @@ int main(void)
 {
 	Suite *suite = suite_create("config-record");
 	TCase *tcase = tcase_create("config-record");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, test_round_trips);
 	tcase_add_test(tcase, test_vectors);
@@ -295,9 +294,5 @@ int main(void)
 	tcase_add_test(tcase, test_fits);
 	tcase_add_test(tcase, test_fits_other_kinds);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "describe.h"
+#include "suite.h"
 
 static struct vfmi_description parsed(const char *text)
 {
@@ -249,8 +250,6 @@ int main(void)
 {
 	Suite *suite = suite_create("describe");
 	TCase *tcase = tcase_create("describe");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, test_descriptor_alone);
 	tcase_add_test(tcase, test_descriptor_of_a_process);
@@ -263,9 +262,5 @@ int main(void)
 	tcase_add_test(tcase, test_noise);
 	tcase_add_test(tcase, test_api_refusals);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

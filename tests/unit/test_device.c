@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Device object: what is adopted and what is not, who the device says it is, and that failures leave nothing open. */
 #include "fake_device.h"
+#include "suite.h"
 
 static struct vfm_adopt adoption(void)
 {
@@ -240,8 +241,6 @@ int main(void)
 {
 	Suite *suite = suite_create("device");
 	TCase *tests = tcase_create("device");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, fake_setup, fake_teardown);
 	tcase_add_test(tests, adopted_device_tells);
@@ -256,9 +255,5 @@ int main(void)
 	tcase_add_test(tests, other_buses_have_no_pci_ids);
 	tcase_add_test(tests, the_lender_s_knowledge_is_kept);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

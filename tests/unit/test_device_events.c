@@ -245,5 +245,5 @@ int main(void)
 	tcase_add_test(tc, ioeventfd_writes_a_register);
 	tcase_add_test(tc, ioeventfd_rules);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Interrupts: what is armed, what a failure leaves armed, and that no eventfd is lost or kept. */
 #include "fake_device.h"
+#include "suite.h"
 
 static const int three[] = { 10, 11, 12 };
 
@@ -335,8 +336,6 @@ int main(void)
 {
 	Suite *suite = suite_create("device_irq");
 	TCase *tests = tcase_create("device_irq");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, fake_setup, fake_teardown);
 	tcase_add_test(tests, info_is_passed_on);
@@ -359,9 +358,5 @@ int main(void)
 	tcase_add_test(tests, only_what_a_device_has_is_handed_back);
 	tcase_add_loop_test(tests, what_is_handed_back_replaces_other_kinds, 0, 2);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

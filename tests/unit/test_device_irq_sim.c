@@ -224,5 +224,5 @@ int main(void)
 	tcase_add_test(tc, eventfd_unmasks_intx);
 	tcase_add_test(tc, regions_are_mapped_on_huge_pages);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -157,5 +157,5 @@ int main(void)
 	tcase_add_test(tc, device_moves_back_when_nothing_came_of_it);
 	tcase_add_test(tc, older_kernel_is_told);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -74,5 +74,5 @@ int main(void)
 	tcase_add_test(tc, low_twice_is_refused);
 	tcase_add_test(tc, what_makes_no_sense_is_refused);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -136,5 +136,5 @@ int main(void)
 	tcase_add_test(tc, unbound_device_is_refused);
 	tcase_add_test(tc, a_gone_device_is_not_waited_for);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

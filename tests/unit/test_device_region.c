@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fake_device.h"
+#include "suite.h"
 
 #define PAGE vfmi_page_size(&vfmi_sys_libc)
 #define MIB (1024u * 1024u)
@@ -372,8 +373,6 @@ int main(void)
 {
 	Suite *suite = suite_create("device_region");
 	TCase *tests = tcase_create("device_region");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, fake_setup, fake_teardown);
 	tcase_add_loop_test(tests, accesses_stay_inside, 0, (int)VFMI_ARRAY_SIZE(accesses));
@@ -392,9 +391,5 @@ int main(void)
 	tcase_add_test(tests, bus_master_undoes_no_write_of_another_thread);
 	tcase_add_test(tests, bus_master_needs_pci);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

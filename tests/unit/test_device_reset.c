@@ -204,5 +204,5 @@ int main(void)
 	tcase_add_test(tc, contention_is_waited_for);
 	tcase_add_test(tc, groups_prove_who_owns);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -186,5 +186,5 @@ int main(void)
 	tcase_add_test(tc, token_of_virtual_functions);
 	tcase_add_test(tc, export_asks_for_what_was_named);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include <vfiomig/sim.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define EDU "0000:01:00.0"
 #define PAGE vfmi_page_size(&vfmi_sys_libc)
@@ -390,8 +391,6 @@ int main(void)
 {
 	Suite *suite = suite_create("device_sim");
 	TCase *tests = tcase_create("device_sim");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
@@ -404,9 +403,5 @@ int main(void)
 	tcase_add_loop_test(tests, every_call_may_fail, VFM_SIM_FAULT_BEFORE, VFM_SIM_FAULT_PARTIAL + 1);
 	tcase_add_loop_test(tests, all_that_follow_may_fail, VFM_SIM_FAULT_BEFORE, VFM_SIM_FAULT_PARTIAL + 1);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* States outside sessions: what is refused before the kernel is asked, and that the truth is asked after it. */
 #include "fake_device.h"
+#include "suite.h"
 
 static uint32_t now;
 
@@ -328,8 +329,6 @@ int main(void)
 {
 	Suite *suite = suite_create("device_state");
 	TCase *tests = tcase_create("device_state");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, fake_setup, fake_teardown);
 	tcase_add_test(tests, legal_moves_are_made);
@@ -346,9 +345,5 @@ int main(void)
 	tcase_add_test(tests, contended_reset_ends);
 	tcase_add_test(tests, missing_reset_is_told);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "dirty-source.h"
 #include "iommu_fixture.h"
+#include "suite.h"
 
 #define PAGE_SIZE UINT64_C(4096)
 #define GIB (UINT64_C(1) << 30)
@@ -557,8 +558,6 @@ int main(void)
 {
 	Suite *suite = suite_create("dirty_hwpt");
 	TCase *tests = tcase_create("dirty_hwpt");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, begin, end);
 	tcase_add_test(tests, it_runs_from_start_to_stop);
@@ -576,9 +575,5 @@ int main(void)
 	tcase_add_test(tests, a_new_start_forgets);
 	tcase_add_loop_test(tests, no_page_is_lost, 0, 4);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

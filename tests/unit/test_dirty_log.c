@@ -4,6 +4,7 @@
 
 #include "dirty-source.h"
 #include "fake_device.h"
+#include "suite.h"
 
 #define PAGE 4096ull
 #define BASE 0x40000000ull
@@ -711,8 +712,6 @@ int main(void)
 {
 	Suite *suite = suite_create("dirty-log");
 	TCase *tcase = tcase_create("dirty-log");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
@@ -737,9 +736,5 @@ int main(void)
 	tcase_add_test(tcase, large_areas_are_asked_for_in_pieces);
 	tcase_add_loop_test(tcase, nothing_is_lost_and_nothing_invented, 0, 5 * (int)VFMI_ARRAY_SIZE(logs));
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

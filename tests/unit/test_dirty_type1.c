@@ -9,6 +9,7 @@
 #include "dirty-source.h"
 #include "iommu-internal.h"
 #include "uapi/vfio.h"
+#include "suite.h"
 
 #define PAGE_SIZE UINT64_C(4096)
 #define CONTAINER_FD 70
@@ -689,8 +690,6 @@ int main(void)
 {
 	Suite *suite = suite_create("dirty_type1");
 	TCase *tests = tcase_create("dirty_type1");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, begin, end);
 	tcase_add_loop_test(tests, other_back_ends_have_it_not, 0, (int)VFMI_ARRAY_SIZE(wrong));
@@ -706,9 +705,5 @@ int main(void)
 	tcase_add_test(tests, what_may_be_lost_is_all_dirty);
 	tcase_add_test(tests, no_page_is_lost);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define EDU "0000:01:00.0"
 #define UUID "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
@@ -534,8 +535,6 @@ int main(void)
 {
 	Suite *suite = suite_create("discover");
 	TCase *tcase = tcase_create("discover");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_pci);
@@ -553,9 +552,5 @@ int main(void)
 	tcase_add_test(tcase, test_walk_of_nothing);
 	tcase_add_test(tcase, test_sizes);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "dma-ranges.h"
 #include "iova-ranges.h"
+#include "suite.h"
 
 #define PAGE 4096ull
 #define GIB (1ull << 30)
@@ -343,8 +344,6 @@ int main(void)
 {
 	Suite *suite = suite_create("dma_ranges");
 	TCase *tests = tcase_create("dma_ranges");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 30);
 	tcase_add_loop_test(tests, no_cover_is_smaller, 0, 10);
@@ -361,9 +360,5 @@ int main(void)
 	tcase_add_test(tests, some_errors_are_worth_another_plan);
 	tcase_add_test(tests, plans_are_said_aloud);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -14,6 +14,7 @@
 #include <vfiomig/transport.h>
 
 #include "internal.h"
+#include "suite.h"
 
 static struct vfm_context *ctx;
 static char directory[64];
@@ -724,8 +725,6 @@ int main(void)
 {
 	Suite *suite = suite_create("endpoint");
 	TCase *tests = tcase_create("endpoint");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, refuses_bad_names, 0, (int)VFMI_ARRAY_SIZE(bad_names));
@@ -754,9 +753,5 @@ int main(void)
 	tcase_add_test(tests, socket_path_of_another_stays);
 	tcase_add_test(tests, inherited_socket_is_duplex_on_request);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -17,6 +17,7 @@
 #include <vfiomig/transport.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define CHOSEN_PORT 4711u
 
@@ -340,8 +341,6 @@ int main(void)
 {
 	Suite *suite = suite_create("endpoint-peer");
 	TCase *tests = tcase_create("endpoint-peer");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, vsock_carries_both_directions);
@@ -353,9 +352,5 @@ int main(void)
 	tcase_add_test(tests, listening_descriptor_turns_strangers_away);
 	tcase_add_test(tests, name_stands_for_the_endpoint);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "suite.h"
 
 static struct vfm_context *ctx;
 
@@ -384,8 +385,6 @@ int main(void)
 {
 	Suite *suite = suite_create("error");
 	TCase *tests = tcase_create("error");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, sentence_names_all, 0, (int)VFMI_ARRAY_SIZE(sentences));
@@ -408,9 +407,5 @@ int main(void)
 	tcase_add_test(tests, context_stands_on_the_kernel);
 	tcase_add_test(tests, cancel_is_sticky_and_polls);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

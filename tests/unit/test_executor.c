@@ -279,5 +279,5 @@ int main(void)
 	tcase_add_test(tc, virtual_time_passes_side_by_side);
 	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define NUM_STATES 8u
 
@@ -258,12 +259,5 @@ int main(void)
 	tcase_add_test(tests, states_have_names_and_back);
 	tcase_add_test(tests, names_are_read_loosely_but_wholly);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -330,5 +330,5 @@ int main(void)
 	Suite *suite = suite_create("handover");
 
 	add_duplex(suite);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "stream_fixture.h"
+#include "suite.h"
 
 static struct memory memory;
 static struct forge forge;
@@ -278,12 +279,5 @@ int main(void)
 	tcase_add_test(tests, unknown_records_of_a_device);
 	tcase_add_test(tests, the_example_of_the_manual_is_sound);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

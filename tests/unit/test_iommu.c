@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Address space: opened, adopted and closed, what it tells, and nothing is left open. */
 #include "iommu_fixture.h"
+#include "suite.h"
 
 /* life */
 
@@ -166,8 +167,6 @@ int main(void)
 {
 	Suite *suite = suite_create("iommu");
 	TCase *tests = tcase_create("iommu");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
@@ -181,9 +180,5 @@ int main(void)
 	tcase_add_test(tests, ranges_are_passed_on);
 	tcase_add_test(tests, promises_are_checked);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "container.h"
 #include "iommu-internal.h"
+#include "suite.h"
 
 #define PAGE 4096u
 #define CONTAINER_FD 70
@@ -442,8 +443,6 @@ int main(void)
 {
 	Suite *suite = suite_create("iommu_container");
 	TCase *tests = tcase_create("iommu_container");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, answers_are_taken_apart);
@@ -455,9 +454,5 @@ int main(void)
 	tcase_add_test(tests, impostors_and_gaps_are_told);
 	tcase_add_loop_test(tests, limits_are_looked_at_first, 0, (int)VFMI_ARRAY_SIZE(asked));
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -165,5 +165,5 @@ int main(void)
 			    (int)(sizeof(containers) / sizeof(containers[0])));
 	tcase_add_test(tc, what_is_no_container_is_not_adopted);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Page tables: made where none fits, shared where one does, counted, and gone at the end. */
 #include "iommu_fixture.h"
+#include "suite.h"
 
 /* page tables */
 
@@ -137,8 +138,6 @@ int main(void)
 {
 	Suite *suite = suite_create("iommu_hwpt");
 	TCase *tests = tcase_create("iommu_hwpt");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
@@ -148,9 +147,5 @@ int main(void)
 	tcase_add_test(tests, what_cannot_be_attached_leaves_no_page_table);
 	tcase_add_test(tests, adopted_page_tables_are_used_and_left);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "iommu_fixture.h"
+#include "suite.h"
 
 /* what may be asked */
 
@@ -410,8 +411,6 @@ int main(void)
 {
 	Suite *suite = suite_create("iommu_map");
 	TCase *tests = tcase_create("iommu_map");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
@@ -435,9 +434,5 @@ int main(void)
 	tcase_add_test(tests, many_areas_cost_what_few_do);
 	tcase_add_test(tests, many_places_cost_what_few_do);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -9,6 +9,8 @@
 #include <vfiomig.h>
 #include <vfiomig/sim.h>
 
+#include "suite.h"
+
 #define PAGE 4096u
 
 static struct vfm_sim *sim;
@@ -287,8 +289,6 @@ int main(void)
 {
 	Suite *suite = suite_create("iommu_sim");
 	TCase *tests = tcase_create("iommu_sim");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tests, the_first_that_works_is_taken, 0, (int)(sizeof(kernels) / sizeof(kernels[0])));
 	tcase_add_test(tests, none_is_told_with_all_reasons);
@@ -300,9 +300,5 @@ int main(void)
 	tcase_add_test(tests, entries_are_counted_by_the_kernel);
 	tcase_add_test(tests, one_page_table_for_those_that_track);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define PAGE 4096ull
 #define GIB (1ull << 30)
@@ -501,8 +502,6 @@ int main(void)
 {
 	Suite *suite = suite_create("iova");
 	TCase *tests = tcase_create("iova");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, low_addresses_are_kept_and_zero_is_not_given);
 	tcase_add_test(tests, top_down_reaches_the_last_page);
@@ -524,9 +523,5 @@ int main(void)
 	tcase_add_test(tests, exclusion);
 	tcase_add_test(tests, threads_share_it);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -796,5 +796,5 @@ int main(void)
 	tcase_add_test(peers, test_strangers);
 	tcase_add_test(peers, test_fault_sweep);
 	suite_add_tcase(suite, peers);
-	return machine_main(suite);
+	return run_suite(suite);
 }

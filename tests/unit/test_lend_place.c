@@ -10,6 +10,7 @@
 
 #include "lend-place.h"
 #include "lend-socket.h"
+#include "suite.h"
 
 static struct vfm_context *ctx;
 static char dir[64];
@@ -272,8 +273,6 @@ int main(void)
 {
 	Suite *suite = suite_create("lend-place");
 	TCase *tcase = tcase_create("lend-place");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_open_and_close);
@@ -287,9 +286,5 @@ int main(void)
 	tcase_add_test(tcase, test_close_leaves_what_is_not_ours);
 	tcase_add_test(tcase, test_one_of_many_wins);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lend-wire.h"
+#include "suite.h"
 
 static struct vfmi_lend_message msg;
 
@@ -198,8 +199,6 @@ int main(void)
 {
 	Suite *suite = suite_create("lend-wire");
 	TCase *tcase = tcase_create("lend-wire");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, test_hello);
 	tcase_add_test(tcase, test_plain);
@@ -211,9 +210,5 @@ int main(void)
 	tcase_add_test(tcase, test_every_header_byte);
 	tcase_add_test(tcase, test_noise);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "suite.h"
 
 static struct vfm_identity source, target;
 
@@ -349,12 +350,5 @@ int main(void)
 	tcase_add_test(tests, identities_of_another_size);
 	tcase_add_test(tests, texts_without_an_end);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

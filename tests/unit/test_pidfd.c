@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "describe.h"
+#include "suite.h"
 
 static struct vfm_context *ctx;
 static struct vfm_error error;
@@ -235,8 +236,6 @@ int main(void)
 {
 	Suite *suite = suite_create("pidfd");
 	TCase *tests = tcase_create("pidfd");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, all_are_fetched);
@@ -247,9 +246,5 @@ int main(void)
 	tcase_add_test(tests, the_process_is_the_one_that_was_meant);
 	tcase_add_test(tests, what_is_no_device_is_not_adopted);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "pipeline.h"
+#include "suite.h"
 
 static struct vfm_context *context;
 
@@ -234,8 +235,7 @@ int main(void)
 {
 	Suite *suite = suite_create("pipeline");
 	TCase *tc = tcase_create("ring");
-	SRunner *runner;
-	int failed;
+	int result;
 
 	tcase_add_loop_test(tc, passes_everything_in_order, 0, 6);
 	tcase_add_test(tc, consumes_everything_in_order);
@@ -249,10 +249,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	if (vfm_context_new(&context) < 0)
 		return EXIT_FAILURE;
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	result = run_suite(suite);
 	vfm_context_free(context);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return result;
 }

@@ -8,6 +8,7 @@
 #include <vfiomig/sim.h>
 
 #include "quirk-table.h"
+#include "suite.h"
 
 #define A "0000:01:00.0"
 #define B "0000:02:00.0"
@@ -505,9 +506,7 @@ int main(void)
 {
 	Suite *suite = suite_create("quirks");
 	TCase *table = tcase_create("table"), *drivers = tcase_create("drivers");
-	SRunner *runner = srunner_create(suite);
 	const int count = (int)VFMI_ARRAY_SIZE(profiles);
-	int failed;
 
 	tcase_add_checked_fixture(table, plain_start, plain_stop);
 	tcase_add_test(table, table_is_in_order);
@@ -525,8 +524,5 @@ int main(void)
 	tcase_add_test(drivers, rounds_are_limited);
 	tcase_add_test(drivers, reset_is_looked_up);
 	suite_add_tcase(suite, drivers);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

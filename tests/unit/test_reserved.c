@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "suite.h"
 
 #define LINES                                                                                                          \
 	"0x0000000000000000 0x0000000000000fff direct-relaxable\n"                                                     \
@@ -144,8 +145,6 @@ int main(void)
 {
 	Suite *suite = suite_create("reserved");
 	TCase *tests = tcase_create("reserved");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, regions_are_read);
@@ -154,9 +153,5 @@ int main(void)
 	tcase_add_test(tests, no_such_group);
 	tcase_add_loop_test(tests, nonsense_is_refused, 0, (int)(sizeof(nonsense) / sizeof(nonsense[0])));
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite(suite);
 }

@@ -600,5 +600,5 @@ int main(void)
 	tcase_add_loop_test(tc, load_with_every_call_failing, VFM_SIM_FAULT_BEFORE, VFM_SIM_FAULT_PARTIAL + 1);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -3,6 +3,7 @@
 #include <vfiomig/migration.h>
 
 #include "fake_device.h"
+#include "suite.h"
 
 #define ROOM 64u
 #define ANSWERS 8u
@@ -462,8 +463,6 @@ int main(void)
 {
 	Suite *suite = suite_create("session_io");
 	TCase *tc = tcase_create("data file");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, reads_in_precopy);
@@ -484,9 +483,5 @@ int main(void)
 	tcase_add_loop_test(tc, reset_of_a_load_is_tried_twice, 0, 3);
 	tcase_add_test(tc, error_of_any_size_is_filled);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

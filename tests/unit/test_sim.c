@@ -483,5 +483,5 @@ int main(void)
 	Suite *suite = suite_create("sim");
 
 	add_all(suite);
-	return raw_main(suite);
+	return run_suite(suite);
 }

@@ -796,5 +796,5 @@ int main(void)
 	tcase_add_test(own, kernels_without_containers);
 	tcase_add_test(own, devices_without_iommu);
 	suite_add_tcase(suite, own);
-	return raw_main(suite);
+	return run_suite(suite);
 }

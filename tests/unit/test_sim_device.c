@@ -647,5 +647,5 @@ int main(void)
 	tcase_add_test(running, pin_masks_itself);
 	tcase_add_test(running, mtty_learns_of_interrupts_from_get_info);
 	tcase_add_test(running, pump_moves_memory);
-	return raw_main(suite);
+	return run_suite(suite);
 }

@@ -647,5 +647,5 @@ int main(void)
 	suite_add_tcase(suite, all);
 	tcase_add_test(own, iommu_large_host_pages);
 	suite_add_tcase(suite, own);
-	return raw_main(suite);
+	return run_suite(suite);
 }

@@ -235,5 +235,5 @@ int main(void)
 	tcase_add_test(all, type1_of_a_physical_device);
 	tcase_add_test(all, type1_of_a_mediated_device);
 	suite_add_tcase(suite, all);
-	return raw_main(suite);
+	return run_suite(suite);
 }

@@ -474,5 +474,5 @@ int main(void)
 	tcase_add_test(all, ready_by_registers);
 	tcase_add_test(all, large_pages_are_the_librarys);
 	tcase_add_test(all, descriptions_are_checked);
-	return raw_main(suite);
+	return run_suite(suite);
 }

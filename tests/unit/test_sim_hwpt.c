@@ -716,5 +716,5 @@ int main(void)
 	tcase_add_test(own, accounting_is_chosen_first);
 	tcase_add_test(own, versions_bring_what_they_brought);
 	suite_add_tcase(suite, own);
-	return raw_main(suite);
+	return run_suite(suite);
 }

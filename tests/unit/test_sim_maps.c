@@ -237,5 +237,5 @@ int main(void)
 	tcase_add_test(tcase, attachments_are_made_anew);
 	tcase_add_test(tcase, killed_while_mapping);
 	suite_add_tcase(suite, tcase);
-	return raw_main(suite);
+	return run_suite(suite);
 }

@@ -751,5 +751,5 @@ int main(void)
 	tcase_add_test(all, hisi_without_a_driver_is_its_match_part);
 	tcase_add_test(all, hisi_versions);
 	tcase_add_test(all, nvgrace_does_not_migrate);
-	return raw_main(suite);
+	return run_suite(suite);
 }

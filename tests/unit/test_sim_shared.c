@@ -554,5 +554,5 @@ int main(void)
 	tcase_add_test(all, killed_anywhere);
 	tcase_add_test(all, half_a_change_is_taken_back);
 	tcase_add_test(all, threads_share_a_handle);
-	return raw_main(suite);
+	return run_suite(suite);
 }

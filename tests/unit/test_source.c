@@ -7,6 +7,7 @@
 
 #include "channel_fixture.h"
 #include "fake_device.h"
+#include "suite.h"
 
 #define DEVICES 3u
 #define STATE_LENGTH 5u
@@ -462,8 +463,6 @@ int main(void)
 {
 	Suite *suite = suite_create("source");
 	TCase *tc = tcase_create("order");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, one_device_takes_the_kernels_way);
@@ -483,9 +482,5 @@ int main(void)
 	tcase_add_test(tc, endless_data_hits_the_limit);
 	tcase_set_timeout(tc, 30);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

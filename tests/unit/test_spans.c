@@ -5,6 +5,7 @@
 
 #include "internal.h"
 #include "spans.h"
+#include "suite.h"
 
 #define PLACES 12000u
 #define STEPS 60000u
@@ -161,15 +162,9 @@ int main(void)
 {
 	Suite *suite = suite_create("spans");
 	TCase *tests = tcase_create("spans");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, agrees_with_a_table);
 	tcase_add_loop_test(tests, every_order_in_and_out, 0, 9);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -614,5 +614,5 @@ int main(void)
 	tcase_add_test(tc, beside_itself_and_other_calls);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
-	return machine_main(suite);
+	return run_suite(suite);
 }

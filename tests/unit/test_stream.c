@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "stream_fixture.h"
+#include "suite.h"
 
 static uint8_t payload[VFM_STREAM_MAX_CHUNK];
 static struct memory memory;
@@ -606,12 +607,5 @@ int main(void)
 	tcase_add_test(tests, a_writer_refuses_what_no_reader_would_take);
 	tcase_add_test(tests, a_reply_is_a_stream_of_its_own);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every small damage to a small stream is seen: prefixes, bytes, frames dropped, doubled, swapped, mixed. */
 #include "stream_fixture.h"
+#include "suite.h"
 
 static struct memory sample, other;
 static size_t starts[SAMPLE_FRAMES + 2];
@@ -217,12 +218,5 @@ int main(void)
 	tcase_add_test(tests, every_run_of_bytes_lost_or_zeroed);
 	tcase_add_test(tests, lengths_that_lie);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Order of frames: what may follow what, told in a small language of one letter a frame. */
 #include "stream_fixture.h"
+#include "suite.h"
 
 static uint8_t payload[VFM_STREAM_MAX_CHUNK];
 
@@ -235,12 +236,5 @@ int main(void)
 	tcase_add_test(tests, a_blob_has_its_limit);
 	tcase_add_test(tests, unknown_types_have_no_place_in_the_order);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

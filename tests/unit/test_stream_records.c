@@ -6,6 +6,7 @@
 
 #include "stream-format.h"
 #include "wire.h"
+#include "suite.h"
 
 static uint8_t buf[1024];
 
@@ -370,12 +371,5 @@ int main(void)
 	tcase_add_test(tests, verdicts);
 	tcase_add_test(tests, texts_of_verdicts_are_cut);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "suite.h"
 
 static struct vfmi_sys *const sys = &vfmi_sys_libc;
 static char directory[64];
@@ -256,8 +257,6 @@ int main(void)
 {
 	Suite *suite = suite_create("sys");
 	TCase *tests = tcase_create("sys");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, every_descriptor_closes_on_exec);
@@ -270,9 +269,5 @@ int main(void)
 	tcase_add_loop_test(tests, read_file_trims_and_bounds, 0, (int)VFMI_ARRAY_SIZE(texts));
 	tcase_add_test(tests, read_file_survives_short_reads);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tracker, rule by rule, and what it refuses. */
 #include "tracker_fixture.h"
+#include "suite.h"
 
 #define MUST(call)                                                                                                     \
 	do {                                                                                                           \
@@ -528,8 +529,6 @@ int main(void)
 {
 	Suite *suite = suite_create("tracker");
 	TCase *rules = tcase_create("rules");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(rules, setup, NULL);
 	tcase_add_test(rules, best_source_is_used);
@@ -553,9 +552,5 @@ int main(void)
 	tcase_add_test(rules, pages_that_lie_across_each_other);
 	tcase_set_timeout(rules, 60);
 	suite_add_tcase(suite, rules);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

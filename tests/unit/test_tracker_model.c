@@ -5,6 +5,7 @@
  * VFIOMIG_TRACKER_SEED: repeats a run.
  */
 #include "tracker_fixture.h"
+#include "suite.h"
 
 /* model */
 
@@ -268,15 +269,9 @@ int main(void)
 {
 	Suite *suite = suite_create("tracker model");
 	TCase *tcase = tcase_create("model");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 100);
 	tcase_add_test(tcase, mirror_equals_original);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

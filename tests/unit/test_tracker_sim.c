@@ -185,17 +185,11 @@ int main(void)
 {
 	Suite *suite = suite_create("tracker_sim");
 	TCase *tests = tcase_create("tracker");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tests, device_log);
 	tcase_add_test(tests, page_table);
 	tcase_add_test(tests, container);
 	tcase_add_test(tests, page_table_of_a_lender);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

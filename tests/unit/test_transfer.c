@@ -511,5 +511,5 @@ int main(void)
 	Suite *suite = suite_create("transfer");
 
 	add_one_way(suite);
-	return machine_main(suite);
+	return run_suite(suite);
 }

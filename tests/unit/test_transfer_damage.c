@@ -215,5 +215,5 @@ int main(void)
 	Suite *suite = suite_create("transfer_damage");
 
 	add_damage(suite);
-	return machine_main(suite);
+	return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "uapi/iommufd.h"
 #include "uapi/vfio.h"
+#include "suite.h"
 
 #include "uapi-table.h"
 
@@ -144,15 +145,9 @@ int main(void)
 {
 	Suite *suite = suite_create("uapi");
 	TCase *tcase = tcase_create("uapi");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, test_every_number_is_the_kernels);
 	tcase_add_test(tcase, test_nothing_is_left_out);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return run_suite(suite);
 }

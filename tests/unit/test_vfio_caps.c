@@ -6,6 +6,7 @@
 #include "internal.h"
 #include "iommufd.h"
 #include "vfio.h"
+#include "suite.h"
 
 /* find_cap: a chain is bytes */
 
@@ -432,8 +433,6 @@ int main(void)
 {
 	Suite *suite = suite_create("vfio_caps");
 	TCase *tests = tcase_create("vfio_caps");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, finds_along_the_chain);
@@ -455,9 +454,5 @@ int main(void)
 	tcase_add_loop_test(tests, ranges_are_checked, 0, (int)VFMI_ARRAY_SIZE(answers));
 	tcase_add_test(tests, id_zero_is_refused);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

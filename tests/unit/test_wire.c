@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "wire.h"
+#include "suite.h"
 
 #define GUARD 0xa5
 
@@ -79,12 +80,5 @@ int main(void)
 	tcase_add_loop_test(tests, fields_keep_their_value_and_place, 0, (int)(sizeof(values) / sizeof(values[0])));
 	tcase_add_test(tests, known_bytes);
 	suite_add_tcase(suite, tests);
-
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

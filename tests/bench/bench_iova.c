@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "internal.h"
+#include "../unit/seeded.h"
 
 #define PAGE 4096ull
 #define LEAST 1000u
@@ -26,16 +27,6 @@ struct figures {
 	double p50_ns;
 	double p99_ns;
 };
-
-static uint64_t random_state = 1;
-
-static uint64_t below(uint64_t bound)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state % bound;
-}
 
 static void must(const char *what, int r)
 {

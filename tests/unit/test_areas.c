@@ -5,17 +5,10 @@
 
 #include "areas.h"
 #include "internal.h"
+#include "seeded.h"
 #include "suite.h"
 
 #define PAGES 512
-
-static uint64_t seed;
-
-static uint32_t next_random(uint32_t below)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(seed >> 33) % below;
-}
 
 static struct vfmi_area *new_area(struct vfmi_areas *areas, uint64_t iova, uint64_t last)
 {
@@ -112,25 +105,25 @@ START_TEST(agrees_with_a_model)
 	static struct vfmi_area *owner[PAGES];
 	struct vfmi_areas areas = { 0 };
 
-	seed = (uint64_t)_i + 1;
+	random_state = (uint64_t)_i + 1;
 	memset(owner, 0, sizeof(owner));
 	for (int step = 0; step < 2000; step++) {
-		uint32_t first = next_random(PAGES);
-		uint32_t last = first + next_random(8);
+		uint64_t first = below(PAGES);
+		uint64_t last = first + below(8);
 		struct vfmi_area *expect = NULL;
 		struct vfmi_area *found;
 
 		if (last >= PAGES)
 			last = PAGES - 1;
-		for (uint32_t page = first; page <= last && !expect; page++)
+		for (uint64_t page = first; page <= last && !expect; page++)
 			expect = owner[page];
 		found = vfmi_areas_overlap(&areas, first, last);
 		ck_assert_msg(found == expect, "seed %d step %d", _i + 1, step);
 		if (!found) {
 			found = new_area(&areas, first, last);
-			for (uint32_t page = first; page <= last; page++)
+			for (uint64_t page = first; page <= last; page++)
 				owner[page] = found;
-		} else if (next_random(2)) {
+		} else if (below(2)) {
 			for (uint64_t page = found->iova; page <= found->last; page++)
 				owner[page] = NULL;
 			drop_area(&areas, found);

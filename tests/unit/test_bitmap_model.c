@@ -11,21 +11,12 @@
 #include <time.h>
 
 #include "bitmap.h"
+#include "seeded.h"
 
 #define BITS (4 * 4096 + 130) /* some blocks of 64 words, and a rest */
 
-static uint64_t random_state;
 static uint64_t step;
 static const char *kind;
-
-static uint64_t below(uint64_t bound)
-{
-	uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return (z ^ (z >> 31)) % bound;
-}
 
 #define CHECK(good)                                                                                                    \
 	do {                                                                                                           \
@@ -325,13 +316,6 @@ static void ranges(void)
 	free(w.words);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
 int main(void)
 {
 	static const struct {
@@ -347,8 +331,8 @@ int main(void)
 		{ "ranges", ranges },
 	};
 	const struct vfmi_bitmap_ops *ops[VFMI_BITMAP_OPS_MAX];
-	uint64_t seed = number("VFIOMIG_BITMAP_SEED", (uint64_t)time(NULL));
-	uint64_t steps = number("VFIOMIG_BITMAP_STEPS", 2000);
+	uint64_t seed = number_from("VFIOMIG_BITMAP_SEED", (uint64_t)time(NULL));
+	uint64_t steps = number_from("VFIOMIG_BITMAP_STEPS", 2000);
 	size_t choices = vfmi_bitmap_ops_all(ops);
 
 	printf("# VFIOMIG_BITMAP_SEED=%" PRIu64 " VFIOMIG_BITMAP_STEPS=%" PRIu64 "; instructions:", seed, steps);

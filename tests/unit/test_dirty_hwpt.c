@@ -5,6 +5,7 @@
 
 #include "dirty-source.h"
 #include "iommu_fixture.h"
+#include "seeded.h"
 #include "suite.h"
 
 #define PAGE_SIZE UINT64_C(4096)
@@ -484,16 +485,6 @@ END_TEST
 #define PAGES 640u
 #define STEPS 20000
 
-static uint64_t random_state;
-
-static uint64_t below(uint64_t limit)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state % limit;
-}
-
 /* Areas of pages [first, end): whole maps, parts of one, and one over two. Maps: 0-64, 64-320, 384-640. */
 static const struct {
 	unsigned int first;
@@ -534,10 +525,9 @@ static void write_random(void)
 
 START_TEST(no_page_is_lost)
 {
-	const char *given = getenv("VFIOMIG_DIRTY_SEED");
-	const uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	const uint64_t seed = number_from("VFIOMIG_DIRTY_SEED", (uint64_t)time(NULL));
 
-	random_state = seed + 1;
+	random_state = seed;
 	printf("# VFIOMIG_DIRTY_SEED=%" PRIu64 "\n", seed);
 	memset(written, 0, sizeof(written));
 	table.entry = PAGE_SIZE << (2 * _i);

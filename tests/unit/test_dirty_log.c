@@ -4,6 +4,7 @@
 
 #include "dirty-source.h"
 #include "fake_device.h"
+#include "seeded.h"
 #include "suite.h"
 
 #define PAGE 4096ull
@@ -41,13 +42,6 @@ static struct {
 
 static struct vfmi_dirty_source *source;
 static uint64_t words[PAGES / 64 + 1];
-static uint64_t seed;
-
-static uint64_t below(uint64_t bound)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (seed >> 33) % bound;
-}
 
 /* The kernel's side */
 
@@ -663,7 +657,7 @@ static void check_report(const struct vfmi_dirty_area *area, bool keep)
 		bool wanted = page >= first && page < end && expected[page];
 
 		if (is_dirty(page) != wanted)
-			ck_abort_msg("seed %llu: page %llu", (unsigned long long)seed, (unsigned long long)page);
+			ck_abort_msg("page %llu", (unsigned long long)page);
 		if (wanted && !keep)
 			expected[page] = false;
 	}
@@ -683,7 +677,7 @@ START_TEST(nothing_is_lost_and_nothing_invented)
 	const size_t kind = (size_t)_i % VFMI_ARRAY_SIZE(logs);
 
 	printf("# seed %d\n", _i);
-	seed = (uint64_t)_i;
+	random_state = (uint64_t)_i;
 	ck_assert_int_eq(vfm_context_set_quirk(ctx, "wide", "dma-log-pages", "256", NULL), 0);
 	be(logs[kind].driver);
 	model.page_size = logs[kind].page_size;

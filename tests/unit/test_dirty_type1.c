@@ -9,6 +9,7 @@
 #include "dirty-source.h"
 #include "iommu-internal.h"
 #include "uapi/vfio.h"
+#include "seeded.h"
 #include "suite.h"
 
 #define PAGE_SIZE UINT64_C(4096)
@@ -596,16 +597,7 @@ END_TEST
 #define PAGES 600u
 #define STEPS 20000
 
-static uint64_t random_state;
 static bool written[PAGES];
-
-static uint64_t below(uint64_t limit)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state % limit;
-}
 
 /* Pages [first, end); maps are 0-200, 200-300, 400-600. */
 static const struct {
@@ -666,10 +658,9 @@ static void change_random(void)
 
 START_TEST(no_page_is_lost)
 {
-	const char *given = getenv("VFIOMIG_DIRTY_SEED");
-	const uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	const uint64_t seed = number_from("VFIOMIG_DIRTY_SEED", (uint64_t)time(NULL));
 
-	random_state = seed + 1;
+	random_state = seed;
 	printf("# VFIOMIG_DIRTY_SEED=%" PRIu64 "\n", seed);
 	memset(written, 0, sizeof(written));
 	map_pages(0, 200);

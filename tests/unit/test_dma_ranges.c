@@ -5,18 +5,11 @@
 
 #include "dma-ranges.h"
 #include "iova-ranges.h"
+#include "seeded.h"
 #include "suite.h"
 
 #define PAGE 4096ull
 #define GIB (1ull << 30)
-
-static uint64_t seed;
-
-static uint64_t below(uint64_t bound)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (seed >> 33) % bound;
-}
 
 static uint64_t bytes_in(const struct vfm_iova_range *ranges, size_t count)
 {
@@ -87,7 +80,7 @@ START_TEST(no_cover_is_smaller)
 	struct vfm_iova_range areas[9], cover[9];
 	size_t covers;
 
-	seed = (uint64_t)_i;
+	random_state = (uint64_t)_i;
 	for (int round = 0; round < 2000; round++) {
 		size_t count = random_areas(areas, bases[below(4)]);
 		uint64_t unit = PAGE << below(5);

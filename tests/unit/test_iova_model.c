@@ -11,31 +11,16 @@
 #include <time.h>
 
 #include "internal.h"
+#include "seeded.h"
 
 #define PAGE 4096ull
 #define PAGES 512
 #define AREAS 160
 #define RANGES 8
 
-static uint64_t random_state;
 static uint64_t steps;
 static uint64_t step;
 static const char *kind;
-
-static uint64_t next_random(void)
-{
-	random_state += 0x9e3779b97f4a7c15u;
-	uint64_t z = random_state;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
-static uint64_t below(uint64_t bound)
-{
-	return next_random() % bound;
-}
 
 #define CHECK(good)                                                                                                    \
 	do {                                                                                                           \
@@ -451,13 +436,6 @@ static void run_list(uint64_t count)
 	vfm_iova_free(world.space);
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
 int main(void)
 {
 	static const struct {
@@ -470,9 +448,9 @@ int main(void)
 		{ "the last pages of 64 bits", -(PAGES * PAGE) },
 	};
 	const int kinds = (int)VFMI_ARRAY_SIZE(tables) + 1;
-	uint64_t seed = number("VFIOMIG_IOVA_SEED", (uint64_t)time(NULL));
+	uint64_t seed = number_from("VFIOMIG_IOVA_SEED", (uint64_t)time(NULL));
 
-	steps = number("VFIOMIG_IOVA_STEPS", 300000);
+	steps = number_from("VFIOMIG_IOVA_STEPS", 300000);
 	printf("# VFIOMIG_IOVA_SEED=%" PRIu64 " VFIOMIG_IOVA_STEPS=%" PRIu64 "\n1..%d\n", seed, steps, kinds);
 	fflush(stdout);
 	random_state = seed;

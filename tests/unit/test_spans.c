@@ -5,18 +5,11 @@
 
 #include "internal.h"
 #include "spans.h"
+#include "seeded.h"
 #include "suite.h"
 
 #define PLACES 12000u
 #define STEPS 60000u
-
-static uint64_t seed;
-
-static uint64_t below(uint64_t bound)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (seed >> 33) % bound;
-}
 
 /* Place p may hold the span [10p, 10p + size - 1]. */
 static uint8_t sizes[PLACES];
@@ -28,7 +21,7 @@ static void begin(void)
 	memset(sizes, 0, sizeof(sizes));
 	stock = (struct vfmi_span_stock){ 0 };
 	spans = (struct vfmi_spans){ .stock = &stock, .holes = true };
-	seed = 1;
+	random_state = 1;
 }
 
 static void end(void)

@@ -246,13 +246,6 @@ static void run_round(void)
 	machine_end();
 }
 
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
 START_TEST(mirror_equals_original)
 {
 	const uint64_t rounds = number_from("VFIOMIG_TRACKER_ROUNDS", 4000);

@@ -15,6 +15,7 @@
 #include "device-body.h"
 #include "iommu-backend.h"
 #include "tracker.h"
+#include "seeded.h"
 
 #define PAGE 4096ull
 #define IOVA_PAGES 512u /* of each address space */
@@ -27,23 +28,6 @@
 #define FIRST_TABLE 100u
 #define AREAS 24u
 #define LONGEST 70u
-
-static uint64_t random_state;
-
-static uint64_t next_random(void)
-{
-	random_state += 0x9e3779b97f4a7c15u;
-	uint64_t z = random_state;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
-static uint64_t below(uint64_t bound)
-{
-	return next_random() % bound;
-}
 
 static bool one_in(uint64_t n)
 {

@@ -56,12 +56,12 @@ static int hwpt_start(struct vfmi_dirty_source *source, const struct vfmi_dirty_
 	r = take_page_size(hwpt, err);
 	if (r < 0)
 		return r;
-	r = vfmi_iommu_hwpt_track(hwpt->base.iommu, hwpt->id, true);
+	r = vfmi_iommu_hwpt_start(hwpt->base.iommu, hwpt->id);
 	if (r == -ENOTTY || r == -EOPNOTSUPP)
 		return fail_start(hwpt, EOPNOTSUPP, "; the kernel has it since Linux 6.7, with CONFIG_IOMMUFD_DRIVER",
 				  err);
 	if (r < 0)
-		return fail_start(hwpt, -r, "", err);
+		return fail_start(hwpt, -r, r == -EBUSY ? "; another tracker reads it" : "", err);
 	hwpt->base.runs = true;
 	return 0;
 }
@@ -88,7 +88,7 @@ static int hwpt_read(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_bits
 static void hwpt_stop(struct vfmi_dirty_source *source)
 {
 	struct hwpt *hwpt = hwpt_of(source);
-	int r = hwpt->base.runs ? vfmi_iommu_hwpt_track(hwpt->base.iommu, hwpt->id, false) : 0;
+	int r = hwpt->base.runs ? vfmi_iommu_hwpt_stop(hwpt->base.iommu, hwpt->id, source->shared) : 0;
 
 	if (r < 0)
 		vfmi_log(source->ctx, VFM_LOG_WARNING, "stop dirty tracking: %s: %s", hwpt->base.name,

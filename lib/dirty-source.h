@@ -58,6 +58,7 @@ struct vfmi_dirty_source {
 	struct vfm_context *ctx;
 	uint32_t page_shift; /* while it runs: the pages it tells apart */
 	uint64_t excess;     /* bytes it covers that no area has */
+	bool shared;	     /* another source reads the same page table: to be left on by stop */
 	char note[160];	     /* what a user should know of how it runs, "" mostly */
 };
 

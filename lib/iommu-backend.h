@@ -63,6 +63,7 @@ struct vfmi_hwpt {
 	uint32_t flags; /* VFM_IOMMU_DIRTY_TRACKING */
 	uint32_t devices;
 	bool adopted;
+	bool runs; /* its dirty bits are read */
 };
 
 struct vfm_iommu {

@@ -236,9 +236,37 @@ int vfmi_iommu_page_size(struct vfm_iommu *iommu, uint64_t *ret_bytes)
 	return 0;
 }
 
-int vfmi_iommu_hwpt_track(struct vfm_iommu *iommu, uint32_t pt_id, bool on)
+bool vfmi_iommu_is_adopted(const struct vfm_iommu *iommu)
 {
-	return vfmi_iommufd_hwpt_track(iommu->sys, iommu->fd, pt_id, on);
+	return iommu->adopted;
+}
+
+/* To start anew clears every bit: whoever reads them already would lose what he has not read. */
+int vfmi_iommu_hwpt_start(struct vfm_iommu *iommu, uint32_t pt_id)
+{
+	struct vfmi_hwpt *hwpt;
+	int r = -EBUSY;
+
+	pthread_mutex_lock(&iommu->hwpt_lock);
+	hwpt = find_hwpt(iommu, pt_id);
+	if (!hwpt || !hwpt->runs)
+		r = vfmi_iommufd_hwpt_track(iommu->sys, iommu->fd, pt_id, true);
+	if (hwpt && r == 0)
+		hwpt->runs = true;
+	pthread_mutex_unlock(&iommu->hwpt_lock);
+	return r;
+}
+
+int vfmi_iommu_hwpt_stop(struct vfm_iommu *iommu, uint32_t pt_id, bool leave_on)
+{
+	struct vfmi_hwpt *hwpt;
+
+	pthread_mutex_lock(&iommu->hwpt_lock);
+	hwpt = find_hwpt(iommu, pt_id);
+	if (hwpt)
+		hwpt->runs = false;
+	pthread_mutex_unlock(&iommu->hwpt_lock);
+	return leave_on ? 0 : vfmi_iommufd_hwpt_track(iommu->sys, iommu->fd, pt_id, false);
 }
 
 int vfmi_iommu_hwpt_dirty(struct vfm_iommu *iommu, uint32_t pt_id, const struct vfmi_dirty_bits *bits, bool keep)

@@ -57,7 +57,12 @@ struct vfmi_dirty_bits {
 };
 
 /* Of a page table of an iommufd. @keep: they are not cleared. */
-int vfmi_iommu_hwpt_track(struct vfm_iommu *iommu, uint32_t pt_id, bool on);
+/* Dirty bits of a page table have one reader: -EBUSY while it runs for another. */
+int vfmi_iommu_hwpt_start(struct vfm_iommu *iommu, uint32_t pt_id);
+/* @leave_on: somebody else reads the same page table by an address space of his own */
+int vfmi_iommu_hwpt_stop(struct vfm_iommu *iommu, uint32_t pt_id, bool leave_on);
+/* Its page tables may be those of another adopted address space too. */
+bool vfmi_iommu_is_adopted(const struct vfm_iommu *iommu);
 int vfmi_iommu_hwpt_dirty(struct vfm_iommu *iommu, uint32_t pt_id, const struct vfmi_dirty_bits *bits, bool keep);
 
 /* Of a container of type1v2. -EOPNOTSUPP: the kernel does not offer them; -EAGAIN: it has no IOMMU yet. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Address spaces of a tracker: which areas of IOVA stand for which guest addresses. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tracker.h"
 
@@ -34,13 +35,26 @@ void vfmi_space_put(struct vfm_tracker *tracker, struct vfmi_space *space)
 {
 	struct vfmi_space **at = &tracker->spaces;
 
-	if (!space || space->count > 0 || space->members > 0)
+	if (!space || space->count > 0 || space->members > 0 || space->window_count > 0)
 		return;
 	while (*at != space)
 		at = &(*at)->next;
 	*at = space->next;
 	free(space->list);
+	free(space->plan);
+	free(space->windows);
 	free(space);
+}
+
+/* The plan has room for every window beside every area. */
+static int grow_plan(struct vfmi_space *space, size_t areas, size_t windows)
+{
+	struct vfmi_dirty_area *grown = reallocarray(space->plan, areas + windows, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	space->plan = grown;
+	return 0;
 }
 
 static int make_room(struct vfmi_space *space)
@@ -50,12 +64,69 @@ static int make_room(struct vfmi_space *space)
 
 	if (space->count < space->room)
 		return 0;
+	if (grow_plan(space, room, space->window_count) < 0)
+		return -ENOMEM;
 	grown = reallocarray(space->list, room, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	space->list = grown;
 	space->room = room;
 	return 0;
+}
+
+int vfmi_space_set_windows(struct vfmi_space *space, const struct vfm_iova_range *windows, size_t count)
+{
+	struct vfm_iova_range *copy = NULL;
+
+	if (count > 0) {
+		copy = reallocarray(NULL, count, sizeof(*copy));
+		if (!copy || grow_plan(space, space->room, count) < 0) {
+			free(copy);
+			return -ENOMEM;
+		}
+		memcpy(copy, windows, count * sizeof(*copy));
+	}
+	free(space->windows);
+	space->windows = copy;
+	space->window_count = count;
+	return 0;
+}
+
+/* Put [@first, @last], which begins no lower than any before it, into what is planned. */
+static size_t plan_range(struct vfmi_dirty_area *plan, size_t count, uint64_t first, uint64_t last)
+{
+	struct vfmi_dirty_area *before = count > 0 ? &plan[count - 1] : NULL;
+
+	if (!before || first > before->iova + (before->length - 1)) {
+		plan[count] = (struct vfmi_dirty_area){ .iova = first, .length = last - first + 1 };
+		return count + 1;
+	}
+	if (last > before->iova + (before->length - 1))
+		before->length = last - before->iova + 1;
+	return count;
+}
+
+const struct vfmi_dirty_area *vfmi_space_plan(struct vfmi_space *space, size_t *ret_count)
+{
+	const struct vfmi_dirty_area *areas = vfmi_space_list(space);
+	size_t window = 0;
+	size_t area = 0;
+	size_t count = 0;
+
+	while (window < space->window_count || area < space->count) {
+		const struct vfm_iova_range *range = &space->windows[window];
+
+		if (area == space->count || (window < space->window_count && range->first <= areas[area].iova)) {
+			count = plan_range(space->plan, count, range->first, range->last);
+			window++;
+		} else {
+			count = plan_range(space->plan, count, areas[area].iova,
+					   areas[area].iova + (areas[area].length - 1));
+			area++;
+		}
+	}
+	*ret_count = count;
+	return space->plan;
 }
 
 int vfmi_space_add(struct vfmi_space *space, const struct vfmi_dirty_area *area)

@@ -71,6 +71,46 @@ static struct vfmi_feed *find_feed(const struct vfmi_space *space, uint32_t kind
 	return feed;
 }
 
+/*
+ * Devices that were adopted each by itself have address spaces of their own here, which may be one in the kernel, with
+ * one page table. Ids alone may also be equal in two iommufds: to take those for the same costs, and loses nothing.
+ */
+static bool reads_the_same(const struct vfmi_space *space, const struct vfmi_feed *feed,
+			   const struct vfmi_space *other_space, const struct vfmi_feed *other)
+{
+	return feed != other && feed->hwpt_id != 0 && feed->hwpt_id == other->hwpt_id &&
+	       (vfmi_iommu_is_adopted(space->iommu) || vfmi_iommu_is_adopted(other_space->iommu));
+}
+
+/* Spaces after @after (NULL: all) with a source that reads what @feed of @space reads. */
+static struct vfmi_space *next_sharer(const struct vfm_tracker *tracker, const struct vfmi_space *space,
+				      const struct vfmi_feed *feed, const struct vfmi_space *after)
+{
+	struct vfmi_space *other = after ? after->next : tracker->spaces;
+
+	for (; other; other = other->next)
+		for (const struct vfmi_feed *at = other->feeds; at; at = at->next)
+			if (reads_the_same(space, feed, other, at))
+				return other;
+	return NULL;
+}
+
+/* The start has cleared bits that others have not read. */
+static void dirty_sharers(const struct vfm_tracker *tracker, const struct vfmi_space *space,
+			  const struct vfmi_feed *feed)
+{
+	struct vfmi_space *other = NULL;
+
+	while ((other = next_sharer(tracker, space, feed, other)))
+		vfmi_space_dirty(tracker, other);
+}
+
+static void stop_feed(const struct vfm_tracker *tracker, const struct vfmi_space *space, struct vfmi_feed *feed)
+{
+	feed->source->shared = next_sharer(tracker, space, feed, NULL) != NULL;
+	feed->source->ops->stop(feed->source);
+}
+
 static int make_source(const struct vfm_tracker *tracker, const struct vfmi_member *member, uint32_t kind,
 		       struct vfmi_dirty_source **ret)
 {
@@ -91,14 +131,50 @@ static bool is_in_error(struct vfm_device *dev)
 	return vfmi_device_peek_state(dev, &state) == 0 && state == VFM_STATE_ERROR;
 }
 
+/* What a driver was interrupted in, it has not begun. */
+static int start_with(struct vfmi_dirty_source *source, const struct vfmi_dirty_area *areas, size_t count,
+		      struct vfm_error *err)
+{
+	int r = source->ops->start(source, areas, count, err);
+
+	return r == -EINTR ? source->ops->start(source, areas, count, err) : r;
+}
+
 /* A device that is in ERROR loses the log again with the reset that must come: asking it is counted. */
-static int start_source(struct vfmi_space *space, struct vfmi_dirty_source *source, struct vfm_device *dev,
+static int start_log(struct vfmi_space *space, struct vfmi_dirty_source *source, struct vfm_device *dev,
+		     struct vfm_error *err)
+{
+	int r = -EINVAL;
+	size_t count;
+
+	/* Windows are a wish: a driver that cannot log so much may log what is mapped. */
+	if (space->window_count > 0) {
+		const struct vfmi_dirty_area *plan = vfmi_space_plan(space, &count);
+
+		r = start_with(source, plan, count, err);
+		if (r < 0)
+			vfmi_log(source->ctx, VFM_LOG_INFO,
+				 "%s: cannot log the windows (%s), so each area that comes costs "
+				 "a start",
+				 vfm_device_name(dev), vfmi_errno_text(-r));
+	}
+	if (r < 0)
+		r = start_with(source, vfmi_space_list(space), space->count, err);
+	if (r == 0)
+		(void)is_in_error(dev);
+	return r;
+}
+
+static int start_source(const struct vfm_tracker *tracker, struct vfmi_space *space, struct vfmi_feed *feed,
 			struct vfm_error *err)
 {
-	int r = source->ops->start(source, vfmi_space_list(space), space->count, err);
+	int r;
 
-	if (r == 0 && source->ops->kind == VFM_DIRTY_DEVICE_LOG)
-		(void)is_in_error(dev);
+	if (feed->owner)
+		return start_log(space, feed->source, feed->owner->dev, err);
+	r = start_with(feed->source, vfmi_space_list(space), space->count, err);
+	if (r == 0)
+		dirty_sharers(tracker, space, feed);
 	return r;
 }
 
@@ -113,11 +189,11 @@ static struct vfmi_feed *start_feed(struct vfm_tracker *tracker, struct vfmi_mem
 	r = make_source(tracker, member, kind, &feed->source);
 	if (r < 0)
 		goto err_free;
-	r = start_source(member->space, feed->source, member->dev, &err);
-	if (r < 0)
-		goto err_source;
 	feed->owner = kind == VFM_DIRTY_DEVICE_LOG ? member : NULL;
 	feed->hwpt_id = kind == VFM_DIRTY_HWPT ? member->pt_id : 0;
+	r = start_source(tracker, member->space, feed, &err);
+	if (r < 0)
+		goto err_source;
 	feed->next = member->space->feeds;
 	member->space->feeds = feed;
 	return feed;
@@ -153,7 +229,7 @@ void vfmi_member_choose(struct vfm_tracker *tracker, struct vfmi_member *member)
 			 vfm_device_name(member->dev), member->why);
 }
 
-void vfmi_member_drop(struct vfmi_member *member)
+void vfmi_member_drop(const struct vfm_tracker *tracker, struct vfmi_member *member)
 {
 	struct vfmi_feed *feed = member->feed;
 	struct vfmi_feed **at;
@@ -164,7 +240,7 @@ void vfmi_member_drop(struct vfmi_member *member)
 	for (at = &member->space->feeds; *at != feed; at = &(*at)->next)
 		;
 	*at = feed->next;
-	feed->source->ops->stop(feed->source);
+	stop_feed(tracker, member->space, feed);
 	feed->source->ops->free(feed->source);
 	free(feed);
 }
@@ -189,7 +265,7 @@ int vfmi_feed_report(struct vfm_tracker *tracker, struct vfmi_feed *feed, const 
 		r = feed->source->ops->report(feed->source, &areas[i], &tracker->sink, keep, err ? err : &why);
 	vfmi_feed_notice(feed);
 	if (r == 0) {
-		feed->proven = feed->proven || count > 0;
+		feed->suspect = feed->suspect && count == 0;
 		return 0;
 	}
 	if (feed->loss != VFMI_FEED_RESET)
@@ -215,22 +291,22 @@ bool vfmi_space_has_loss(const struct vfmi_space *space)
 	return find_loss(space) != NULL;
 }
 
-/* One whose reports never worked would fail for ever: it is not started again for a failure, but for a reset. */
+/* One that has failed twice in a row would fail for ever: it is not started again for a failure, but for a reset. */
 static int restart(struct vfm_tracker *tracker, struct vfmi_space *space, struct vfmi_feed *feed)
 {
 	const enum vfmi_feed_loss loss = feed->loss;
 	int r;
 
-	feed->source->ops->stop(feed->source);
-	if (loss == VFMI_FEED_FAILED && !feed->proven)
+	stop_feed(tracker, space, feed);
+	if (loss == VFMI_FEED_FAILED && feed->suspect)
 		return -EIO;
 	if (feed->owner)
 		feed->owner->losses = vfmi_device_log_losses(feed->owner->dev);
-	r = start_source(space, feed->source, feed->owner ? feed->owner->dev : NULL, NULL);
+	r = start_source(tracker, space, feed, NULL);
 	if (r < 0)
 		return r;
 	feed->loss = VFMI_FEED_WHOLE;
-	feed->proven = feed->proven && loss != VFMI_FEED_FAILED;
+	feed->suspect = feed->suspect || loss == VFMI_FEED_FAILED;
 	tracker->restarted += loss != VFMI_FEED_GROWN;
 	return 0;
 }
@@ -245,7 +321,7 @@ static void give_up(struct vfm_tracker *tracker, const struct vfmi_feed *feed)
 		if (member->feed != feed)
 			continue;
 		users--;
-		vfmi_member_drop(member);
+		vfmi_member_drop(tracker, member);
 		member->barred |= 1u << kind;
 		vfmi_member_choose(tracker, member);
 	}
@@ -284,7 +360,7 @@ static int move(struct vfm_tracker *tracker, struct vfmi_member *member)
 		to = vfmi_space_get(tracker, vfm_device_iommu(member->dev));
 	if (from) {
 		vfmi_space_dirty(tracker, from);
-		vfmi_member_drop(member);
+		vfmi_member_drop(tracker, member);
 		from->members--;
 	}
 	member->space = to;
@@ -320,7 +396,7 @@ int vfmi_member_refresh(struct vfm_tracker *tracker, struct vfmi_member *member)
 	} else if (member->barred && member->losses != vfmi_device_log_losses(member->dev)) {
 		/* What failed before the reset may work after it. */
 		member->barred = 0;
-		vfmi_member_drop(member);
+		vfmi_member_drop(tracker, member);
 		vfmi_member_choose(tracker, member);
 		vfmi_space_dirty(tracker, member->space);
 	}

@@ -6,6 +6,7 @@
 
 #include "device-internal.h"
 #include "iommu-internal.h"
+#include "iova-ranges.h"
 #include "tracker.h"
 
 #define SMALLEST_SHIFT 12u
@@ -30,6 +31,8 @@ static const char *bitmap_flaw(const struct vfm_bitmap_pages *map, uint64_t *ret
 		return "the bitmap's struct has no size";
 	if (!map->words || map->pages == 0)
 		return "the bitmap has no words or no pages";
+	if ((uintptr_t)map->words % sizeof(*map->words))
+		return "the bitmap's words are not aligned";
 	if (map->page_shift < SMALLEST_SHIFT || map->page_shift > 63)
 		return "pages of the bitmap are smaller than 4 KiB or larger than there are";
 	if (map->start & (SMALLEST_PAGE - 1))
@@ -96,7 +99,7 @@ static void remove_member(struct vfm_tracker *tracker, struct vfmi_member *membe
 	while (*at != member)
 		at = &(*at)->next;
 	*at = member->next;
-	vfmi_member_drop(member);
+	vfmi_member_drop(tracker, member);
 	if (member->space)
 		member->space->members--;
 	vfmi_space_put(tracker, member->space);
@@ -114,6 +117,7 @@ void vfm_tracker_free(struct vfm_tracker *tracker)
 
 		while (space->areas.root)
 			vfmi_space_remove(space, space->areas.root);
+		space->window_count = 0;
 		vfmi_space_put(tracker, space);
 	}
 	pthread_mutex_destroy(&tracker->lock);
@@ -192,6 +196,63 @@ int vfm_tracker_map(struct vfm_tracker *tracker, struct vfm_iommu *iommu, uint64
 	pthread_mutex_unlock(&tracker->lock);
 	return r;
 }
+
+/* windows */
+
+static int windows_flaw(const struct vfm_iova_range *windows, size_t count, const char **ret_flaw)
+{
+	*ret_flaw = "windows must be sorted and apart";
+	if ((count > 0 && !windows) || !vfmi_ranges_sorted(windows, count))
+		return EINVAL;
+	*ret_flaw = "windows must begin and end with a page of 4 KiB";
+	for (size_t i = 0; i < count; i++)
+		if ((windows[i].first | (windows[i].last + 1)) & (SMALLEST_PAGE - 1))
+			return EINVAL;
+	*ret_flaw = "no device logs the last page of the address space";
+	return count > 0 && windows[count - 1].last == UINT64_MAX ? EOVERFLOW : 0;
+}
+
+static bool covers_window(const struct vfmi_feed *feed, const struct vfm_iova_range *window)
+{
+	const struct vfmi_dirty_area area = { .iova = window->first, .length = window->last - window->first + 1 };
+
+	return feed->source->ops->covers(feed->source, &area);
+}
+
+/* A log that does not see all of them is started anew: what it missed meanwhile is marked. */
+static int set_windows(struct vfm_tracker *tracker, struct vfm_iommu *iommu, const struct vfm_iova_range *windows,
+		       size_t count, struct vfm_error *err)
+{
+	struct vfmi_space *space = vfmi_space_get(tracker, iommu);
+	int r = space ? vfmi_space_set_windows(space, windows, count) : -ENOMEM;
+
+	if (r == 0)
+		for (struct vfmi_feed *feed = space->feeds; feed; feed = feed->next)
+			for (size_t i = 0; i < count && feed->owner && feed->loss == VFMI_FEED_WHOLE; i++)
+				if (!covers_window(feed, &windows[i]))
+					feed->loss = VFMI_FEED_GROWN;
+	if (r == 0)
+		vfmi_space_recover(tracker, space);
+	vfmi_space_put(tracker, space);
+	return r < 0 ? VFMI_FAIL(tracker->ctx, err, ENOMEM, NULL, "set windows", "%s", vfmi_errno_text(ENOMEM)) : 0;
+}
+
+int vfm_tracker_windows(struct vfm_tracker *tracker, struct vfm_iommu *iommu, const struct vfm_iova_range *windows,
+			size_t count, struct vfm_error *ret_error)
+{
+	const char *flaw = "there is no address space";
+	int code = iommu ? windows_flaw(windows, count, &flaw) : EINVAL;
+	int r;
+
+	if (code)
+		return VFMI_FAIL(tracker->ctx, ret_error, code, NULL, "set windows", "%s", flaw);
+	pthread_mutex_lock(&tracker->lock);
+	r = set_windows(tracker, iommu, windows, count, ret_error);
+	pthread_mutex_unlock(&tracker->lock);
+	return r;
+}
+
+/* leaving */
 
 static int refresh_all(struct vfm_tracker *tracker, const char *step, struct vfm_error *err)
 {
@@ -373,6 +434,12 @@ int vfm_tracker_join(struct vfm_tracker *tracker, struct vfm_device *dev, struct
 	return r;
 }
 
+/* A driver without migration, a device that was closed or is gone; not one that cannot answer now. */
+static bool has_no_states(int r)
+{
+	return r == -ENOTTY || r == -EOPNOTSUPP || r == -EINVAL || r == -ENODEV;
+}
+
 static int check_quiet(const struct vfm_tracker *tracker, struct vfm_device *dev, uint32_t flags, const char *step,
 		       struct vfm_error *err)
 {
@@ -385,11 +452,13 @@ static int check_quiet(const struct vfm_tracker *tracker, struct vfm_device *dev
 	};
 	int r = vfmi_device_peek_state(dev, &where.state_now);
 
-	if (r < 0 && flags & VFM_TRACKER_QUIET)
+	if (has_no_states(r) && flags & VFM_TRACKER_QUIET)
 		return 0;
 	if (r < 0)
 		return vfmi_fail(tracker->ctx, err, EBUSY, &where,
-				 "it tells no state (%s), so that the caller must say that it is quiet",
+				 has_no_states(r)
+					 ? "it tells no state (%s), so that the caller must say that it is quiet"
+					 : "it may still write: its state cannot be asked (%s)",
 				 vfmi_errno_text(-r));
 	if (where.state_now == VFM_STATE_STOP || where.state_now == VFM_STATE_STOP_COPY)
 		return 0;

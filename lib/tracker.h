@@ -33,12 +33,13 @@ struct vfmi_feed {
 	uint32_t hwpt_id;	   /* of VFM_DIRTY_HWPT; else 0 */
 	uint32_t users;
 	enum vfmi_feed_loss loss;
-	bool proven; /* it has reported since it was started */
+	bool suspect; /* it was started anew after a report that failed, and has reported nothing since */
 };
 
 /*
  * An address space with the areas the tracker was told of. @list: the same areas in order, made when it is asked for;
- * its room is had when an area is added, so that no sync fails for it.
+ * its room is had when an area is added, so that no sync fails for it. @windows: sorted and apart, where areas come and
+ * go; @plan: room for them and the areas.
  */
 struct vfmi_space {
 	struct vfmi_space *next;
@@ -48,6 +49,9 @@ struct vfmi_space {
 	struct vfmi_dirty_area *list;
 	size_t room;
 	bool listed;
+	struct vfm_iova_range *windows;
+	size_t window_count;
+	struct vfmi_dirty_area *plan;
 	struct vfmi_feed *feeds;
 	uint32_t members;
 };
@@ -96,6 +100,10 @@ struct vfmi_area *vfmi_space_area(const struct vfmi_space *space, uint64_t iova,
 void vfmi_space_remove(struct vfmi_space *space, struct vfmi_area *area);
 /* All areas in order, space->count of them; until one is added or removed. */
 const struct vfmi_dirty_area *vfmi_space_list(struct vfmi_space *space);
+/* Windows in the place of those it had: -ENOMEM, and it has those. */
+int vfmi_space_set_windows(struct vfmi_space *space, const struct vfm_iova_range *windows, size_t count);
+/* What a device's log is to see: windows, and areas outside them, in order; until one of either changes. */
+const struct vfmi_dirty_area *vfmi_space_plan(struct vfmi_space *space, size_t *ret_count);
 void vfmi_space_dirty(const struct vfm_tracker *tracker, struct vfmi_space *space);
 
 /* Who sees a device (tracker-sources.c). */
@@ -103,7 +111,7 @@ void vfmi_space_dirty(const struct vfm_tracker *tracker, struct vfmi_space *spac
 bool vfmi_member_attached(const struct vfm_device *dev);
 /* Start the best source there is; it becomes the member's, or none does. Marks nothing. */
 void vfmi_member_choose(struct vfm_tracker *tracker, struct vfmi_member *member);
-void vfmi_member_drop(struct vfmi_member *member);
+void vfmi_member_drop(const struct vfm_tracker *tracker, struct vfmi_member *member);
 /*
  * Look where the device is attached now and whether it has lost its log since; what that costs is marked. -ENOMEM: it
  * is not seen in its new address space, and the next look tries again.

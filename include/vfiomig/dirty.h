@@ -6,6 +6,7 @@
 #include <vfiomig/bitmap.h>
 #include <vfiomig/device.h>
 #include <vfiomig/iommu.h>
+#include <vfiomig/iova.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,6 +20,10 @@ extern "C" {
  * After vfm_tracker_join() and vfm_tracker_map() the caller sends all pages of the areas once: what was written before
  * a source ran is not known to it, and both calls set these pages. The order of a migration is: tracker and areas,
  * devices join, rounds of sync and sending, all writers stopped, every device in STOP or STOP_COPY, the final sync.
+ *
+ * An address space has one tracker at a time: to read dirty bits clears them. Of two, the second gets -EBUSY from a
+ * page table and takes a lesser source, or none. Devices that were adopted each by itself, but share a page table, must
+ * be in one tracker, which cannot be checked.
  *
  * Thread: one call at a time for each tracker; vfm_tracker_sync() may run beside the sending of pages when
  * %VFM_TRACKER_SHARED is set. Mapping of the address spaces by other threads goes on beside it, but not of what is
@@ -70,13 +75,27 @@ VFM_API void vfm_tracker_free(struct vfm_tracker *tracker);
  * @guest:  address of the first byte in the bitmap, a multiple of 4 KiB
  *
  * All its pages become dirty once, after every source of the address space sees it. A device log that must be started
- * anew for it may have missed pages meanwhile: what that log covers becomes dirty too. Several areas may stand for the
- * same guest pages. Return: 0; -EINVAL: not aligned, empty; -EOVERFLOW: wraps; -ERANGE: outside the bitmap; -EEXIST: it
- * meets an area of that address space; -ENOMEM; or what a source failed with, and the device falls back to a lesser
- * source, which is no failure. Since: 0.1
+ * anew for it may have missed pages meanwhile: what that log covers becomes dirty too, unless the area lies in one of
+ * vfm_tracker_windows(). Several areas may stand for the same guest pages. A source that fails here is no failure: the
+ * device falls back to a lesser one. Return: 0; -EINVAL: not aligned, empty; -EOVERFLOW: wraps; -ERANGE: outside the
+ * bitmap; -EEXIST: it meets an area of that address space; -ENOMEM. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_tracker_map(struct vfm_tracker *tracker, struct vfm_iommu *iommu, uint64_t iova,
 					   uint64_t length, uint64_t guest, struct vfm_error *ret_error);
+
+/**
+ * vfm_tracker_windows() - say where areas of an address space will come and go
+ * @windows: sorted, apart, of whole pages of 4 KiB, not to the very end of 64 bits; copied. They take the place of
+ * those told before; @count 0: none
+ *
+ * For a device behind a vIOMMU, whose guest maps and unmaps all the time: a device's log sees the IOVAs it was started
+ * with, so that without a window each area elsewhere costs a start and makes the whole address space dirty. Best before
+ * the devices join: a log that runs is started anew. A driver that cannot log so much logs the areas alone. What the
+ * windows have beyond areas is never reported. Return: 0; -EINVAL, -EOVERFLOW: windows; -ENOMEM. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_tracker_windows(struct vfm_tracker *tracker, struct vfm_iommu *iommu,
+					       const struct vfm_iova_range *windows, size_t count,
+					       struct vfm_error *ret_error);
 
 /**
  * vfm_tracker_unmap() - collect what was written to an area and unmap it, in the order that loses no page

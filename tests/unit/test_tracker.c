@@ -175,7 +175,10 @@ START_TEST(failed_unmap_keeps_the_area)
 	join(4);
 	sync_and_count();
 	world.fail_unmap = 1;
-	ck_assert_int_eq(vfm_tracker_unmap(tracker, &world.spaces[1], 0, 8 * PAGE, 0, &error), -EDEADLK);
+	ck_assert_int_eq(vfm_tracker_unmap(tracker, &world.spaces[1], 0, 8 * PAGE, VFM_TRACKER_QUIET, &error),
+			 -EDEADLK);
+	ck_assert_uint_eq(vfm_bitmap_count(words, 0, GUEST_PAGES), 8);
+	sync_and_count();
 	write_page(&world.devices[4], 2);
 	ck_assert_uint_eq(sync_and_count(), 1);
 	world.fail_unmap = 0;
@@ -280,6 +283,124 @@ START_TEST(two_failures_in_a_row_are_enough)
 }
 END_TEST
 
+START_TEST(one_failure_is_not_enough)
+{
+	world.devices[0].has_log = true;
+	track(0);
+	map_pages(0, 0, 9, 0);
+	join(0);
+	world.fail_report = 1; /* the first report there is */
+	ck_assert_uint_eq(sync_and_count(), 9);
+	world.fail_report = 0;
+	ck_assert_uint_eq(sync_and_count(), 0);
+	expect_source(0, VFM_DIRTY_DEVICE_LOG, "");
+	/* Long after it, one is the first again. */
+	world.fail_report = 1;
+	ck_assert_uint_eq(sync_and_count(), 9);
+	world.fail_report = 0;
+	world.start_result = -EINTR;
+	map_pages(0, 20, 4, 20);
+	expect_source(0, VFM_DIRTY_DEVICE_LOG, "");
+	machine_end();
+}
+END_TEST
+
+START_TEST(reset_while_a_log_starts_is_noticed)
+{
+	VFM_OPTS(vfm_tracker_report, report);
+
+	world.devices[0].has_log = true;
+	track(0);
+	map_pages(0, 0, 9, 0);
+	world.reset_in_start = true;
+	join(0);
+	memset(words, 0, sizeof(words));
+	MUST(vfm_tracker_sync(tracker, 0, &report, &error));
+	ck_assert_uint_eq(report.dirty, 9);
+	ck_assert_uint_eq(report.restarted, 1);
+	machine_end();
+}
+END_TEST
+
+static void windows(unsigned int first, unsigned int pages)
+{
+	const struct vfm_iova_range range = { first * PAGE, (first + pages) * PAGE - 1 };
+
+	MUST(vfm_tracker_windows(tracker, &world.spaces[0], &range, 1, &error));
+}
+
+START_TEST(area_in_a_window_starts_nothing)
+{
+	world.devices[0].has_log = true;
+	track(0);
+	windows(8, 100);
+	map_pages(0, 0, 9, 0); /* in part */
+	join(0);
+	sync_and_count();
+	map_pages(0, 20, 4, 20);
+	ck_assert_uint_eq(vfm_bitmap_count(words, 0, GUEST_PAGES), 4);
+	sync_and_count();
+	write_page(&world.devices[0], 21);
+	write_page(&world.devices[0], 3);
+	ck_assert_uint_eq(sync_and_count(), 2);
+	/* one elsewhere does */
+	map_pages(0, 200, 1, 50);
+	ck_assert_uint_eq(vfm_bitmap_count(words, 0, GUEST_PAGES), 14);
+	sync_and_count();
+	windows(8, 300);
+	ck_assert_uint_eq(vfm_bitmap_count(words, 0, GUEST_PAGES), 14);
+	sync_and_count();
+	map_pages(0, 300, 1, 51);
+	ck_assert_uint_eq(vfm_bitmap_count(words, 0, GUEST_PAGES), 1);
+	MUST(vfm_tracker_windows(tracker, &world.spaces[0], NULL, 0, &error));
+	machine_end();
+}
+END_TEST
+
+START_TEST(windows_too_large_for_a_log_are_left_out)
+{
+	world.devices[0].has_log = true;
+	world.most_pages = 60;
+	track(0);
+	windows(8, 100);
+	map_pages(0, 0, 9, 0);
+	join(0);
+	expect_source(0, VFM_DIRTY_DEVICE_LOG, "");
+	sync_and_count();
+	map_pages(0, 20, 4, 20);
+	ck_assert_uint_eq(vfm_bitmap_count(words, 0, GUEST_PAGES), 13);
+	sync_and_count();
+	write_page(&world.devices[0], 21);
+	ck_assert_uint_eq(sync_and_count(), 1);
+	machine_end();
+}
+END_TEST
+
+static int try_windows(const struct vfm_iova_range *ranges, size_t count)
+{
+	return vfm_tracker_windows(tracker, &world.spaces[0], ranges, count, &error);
+}
+
+START_TEST(windows_are_checked)
+{
+	const struct vfm_iova_range good = { PAGE, 2 * PAGE - 1 }, odd = { 1, PAGE - 1 }, cut = { 0, PAGE };
+	const struct vfm_iova_range twice[] = { good, good }, end = { 0, UINT64_MAX };
+
+	track(0);
+	ck_assert_int_eq(vfm_tracker_windows(tracker, NULL, &good, 1, &error), -EINVAL);
+	ck_assert_int_eq(try_windows(NULL, 1), -EINVAL);
+	ck_assert_int_eq(try_windows(&odd, 1), -EINVAL);
+	ck_assert_int_eq(try_windows(&cut, 1), -EINVAL);
+	ck_assert_int_eq(try_windows(twice, 2), -EINVAL);
+	ck_assert_int_eq(try_windows(&end, 1), -EOVERFLOW);
+	ck_assert_ptr_null(tracker->spaces);
+	ck_assert_int_eq(try_windows(&good, 1), 0);
+	ck_assert_int_eq(try_windows(NULL, 0), 0);
+	ck_assert_ptr_null(tracker->spaces);
+	machine_end();
+}
+END_TEST
+
 START_TEST(area_beyond_a_log_starts_it_anew)
 {
 	world.devices[0].has_log = true;
@@ -349,6 +470,29 @@ START_TEST(final_sync_wants_stopped_devices)
 }
 END_TEST
 
+/* What cannot answer may be writing; what has no states, or is gone, is the caller's. */
+START_TEST(quiet_is_not_for_devices_that_cannot_answer)
+{
+	static const int no_answer[] = { -EIO, -ENOMEM, -EFAULT, -EBUSY }, no_states[] = { -ENOTTY, -ENODEV };
+
+	track(0);
+	map_pages(0, 0, 9, 0);
+	join(0);
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(no_answer); i++) {
+		world.state_result = no_answer[i];
+		ck_assert_int_eq(vfm_tracker_sync(tracker, VFM_TRACKER_FINAL | VFM_TRACKER_QUIET, NULL, &error),
+				 -EBUSY);
+		ck_assert_ptr_nonnull(strstr(error.message, "cannot be asked"));
+		ck_assert_int_eq(vfm_tracker_leave(tracker, device(0), VFM_TRACKER_QUIET, &error), -EBUSY);
+	}
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(no_states); i++) {
+		world.state_result = no_states[i];
+		MUST(vfm_tracker_sync(tracker, VFM_TRACKER_FINAL | VFM_TRACKER_QUIET, NULL, &error));
+	}
+	machine_end();
+}
+END_TEST
+
 START_TEST(leaving_reports_what_was_written)
 {
 	track(0);
@@ -403,6 +547,7 @@ START_TEST(options_are_checked)
 	ck_assert_int_eq(WITH(sources = 16), -EINVAL);
 	ck_assert_int_eq(WITH(bitmap.size = 0), -EINVAL);
 	ck_assert_int_eq(WITH(bitmap.words = NULL), -EINVAL);
+	ck_assert_int_eq(WITH(bitmap.words = (uint64_t *)((uintptr_t)words + 4)), -EINVAL);
 	ck_assert_int_eq(WITH(bitmap.pages = 0), -EINVAL);
 	ck_assert_int_eq(WITH(bitmap.page_shift = 11), -EINVAL);
 	ck_assert_int_eq(WITH(bitmap.page_shift = 64), -EINVAL);
@@ -541,9 +686,15 @@ int main(void)
 	tcase_add_test(rules, lost_logs_are_all_dirty_once);
 	tcase_add_test(rules, resets_by_the_library_are_noticed);
 	tcase_add_test(rules, two_failures_in_a_row_are_enough);
+	tcase_add_test(rules, one_failure_is_not_enough);
+	tcase_add_test(rules, reset_while_a_log_starts_is_noticed);
+	tcase_add_test(rules, area_in_a_window_starts_nothing);
+	tcase_add_test(rules, windows_too_large_for_a_log_are_left_out);
+	tcase_add_test(rules, windows_are_checked);
 	tcase_add_test(rules, area_beyond_a_log_starts_it_anew);
 	tcase_add_test(rules, device_that_moved_is_noticed);
 	tcase_add_test(rules, final_sync_wants_stopped_devices);
+	tcase_add_test(rules, quiet_is_not_for_devices_that_cannot_answer);
 	tcase_add_test(rules, leaving_reports_what_was_written);
 	tcase_add_test(rules, options_are_checked);
 	tcase_add_test(rules, areas_are_checked);

@@ -155,28 +155,108 @@ START_TEST(container)
 }
 END_TEST
 
-/* Who borrows a device is told that its page table has dirty bits. */
-START_TEST(page_table_of_a_lender)
+/* As one who borrows: the device with an address space of its own, which is that of its owner. */
+static struct vfm_device *adopt(struct tracked *t, struct vfm_device *dev)
 {
 	char text[VFM_DESCRIPTION_MAX];
 	struct vfm_device *lent;
-	struct tracked t;
 	VFM_OPTS(vfm_map, map);
 
-	start(&t, "edu@" EDU_A ",state=4k,dirty=1", VFM_BACKEND_IOMMUFD, VFM_IOMMU_DIRTY_TRACKING);
-	ck_assert_int_gt(vfm_device_describe(t.m.dev[0], text, sizeof(text)), 0);
+	ck_assert_int_gt(vfm_device_describe(dev, text, sizeof(text)), 0);
 	ck_assert_ptr_nonnull(strstr(text, ",tracks=1"));
-	ck_assert_msg(vfm_device_adopt_described(t.m.ctx, text, &lent, &t.err) == 0, "%s", t.err.message);
+	ck_assert_msg(vfm_device_adopt_described(t->m.ctx, text, &lent, &t->err) == 0, "%s", t->err.message);
 	map.flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED;
 	map.iova = IOVA;
 	map.length = PAGES * PAGE;
-	ck_assert_int_eq(vfm_iommu_adopt_map(vfm_device_iommu(lent), &map, &t.err), 0);
+	ck_assert_int_eq(vfm_iommu_adopt_map(vfm_device_iommu(lent), &map, &t->err), 0);
+	return lent;
+}
+
+/* Who borrows a device is told that its page table has dirty bits. */
+START_TEST(page_table_of_a_lender)
+{
+	struct vfm_device *lent;
+	struct tracked t;
+
+	start(&t, "edu@" EDU_A ",state=4k,dirty=1", VFM_BACKEND_IOMMUFD, VFM_IOMMU_DIRTY_TRACKING);
+	lent = adopt(&t, t.m.dev[0]);
 	track(&t, lent);
 	ck_assert_uint_eq(source_of(&t, lent), VFM_DIRTY_HWPT);
 	rounds(&t, lent);
 	vfm_tracker_free(t.tracker);
 	t.tracker = NULL;
 	vfm_device_close(lent);
+	stop(&t);
+}
+END_TEST
+
+static void also_track(struct tracked *t, struct vfm_device *dev)
+{
+	ck_assert_int_eq(vfm_tracker_map(t->tracker, vfm_device_iommu(dev), IOVA, PAGES * PAGE, 0, &t->err), 0);
+	ck_assert_int_eq(vfm_tracker_join(t->tracker, dev, &t->err), 0);
+	ck_assert_uint_eq(source_of(t, dev), VFM_DIRTY_HWPT);
+}
+
+/* Two devices of one page table, adopted each by itself: what starts and stops for one is the other's too. */
+START_TEST(one_page_table_adopted_twice)
+{
+	struct vfm_device *lent[2];
+	struct tracked t;
+
+	start(&t, "edu@" EDU_A ",state=4k,dirty=1;edu@" EDU_B ",state=4k,dirty=1", VFM_BACKEND_IOMMUFD,
+	      VFM_IOMMU_DIRTY_TRACKING);
+	machine_device(&t.m, 1, EDU_B);
+	for (unsigned int i = 0; i < 2; i++)
+		lent[i] = adopt(&t, t.m.dev[i]);
+	ck_assert_uint_eq(vfm_device_pt_id(lent[0]), vfm_device_pt_id(lent[1]));
+	track(&t, lent[0]);
+	write_some(&t);
+	also_track(&t, lent[1]); /* the start clears the bits of that write */
+	ck_assert_uint_eq(t.bits[0] & WRITTEN, WRITTEN);
+	sync_finds(&t, 0, 0);
+	ck_assert_int_eq(vfm_device_set_state(lent[1], VFM_STATE_STOP, NULL, &t.err), 0);
+	ck_assert_int_eq(vfm_tracker_leave(t.tracker, lent[1], 0, &t.err), 0);
+	write_some(&t);
+	sync_finds(&t, 0, WRITTEN);
+	/* it comes back, and goes where its areas do not bring the others' with them */
+	ck_assert_int_eq(vfm_tracker_unmap(t.tracker, vfm_device_iommu(lent[1]), IOVA, PAGES * PAGE,
+					   VFM_TRACKER_KEEP_MAP, &t.err),
+			 0);
+	write_some(&t);
+	t.bits[0] = 0;
+	ck_assert_int_eq(vfm_tracker_join(t.tracker, lent[1], &t.err), 0);
+	ck_assert_uint_eq(t.bits[0], UINT64_MAX);
+	vfm_tracker_free(t.tracker);
+	t.tracker = NULL;
+	for (unsigned int i = 0; i < 2; i++)
+		vfm_device_close(lent[i]);
+	vfm_device_close(t.m.dev[1]);
+	stop(&t);
+}
+END_TEST
+
+/* Reading clears: the second tracker does not get what the first one reads. */
+START_TEST(two_trackers)
+{
+	VFM_OPTS(vfm_tracker_device, seen);
+	struct vfm_tracker *first;
+	struct tracked t;
+
+	start(&t, "edu@" EDU_A ",state=4k,dirty=1", VFM_BACKEND_IOMMUFD, VFM_IOMMU_DIRTY_TRACKING);
+	track(&t, t.m.dev[0]);
+	write_some(&t);
+	first = t.tracker;
+	track(&t, t.m.dev[0]);
+	ck_assert_int_eq(vfm_tracker_device(t.tracker, t.m.dev[0], &seen), 0);
+	ck_assert_uint_eq(seen.source, VFM_DIRTY_NONE);
+	ck_assert_msg(strstr(seen.why, "another tracker") != NULL, "%s", seen.why);
+	sync_finds(&t, 0, UINT64_MAX);
+	vfm_tracker_free(t.tracker);
+	t.tracker = first;
+	sync_finds(&t, 0, WRITTEN);
+	vfm_tracker_free(first);
+	track(&t, t.m.dev[0]);
+	ck_assert_uint_eq(source_of(&t, t.m.dev[0]), VFM_DIRTY_HWPT);
 	stop(&t);
 }
 END_TEST
@@ -190,6 +270,8 @@ int main(void)
 	tcase_add_test(tests, page_table);
 	tcase_add_test(tests, container);
 	tcase_add_test(tests, page_table_of_a_lender);
+	tcase_add_test(tests, one_page_table_adopted_twice);
+	tcase_add_test(tests, two_trackers);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -72,6 +72,10 @@ static struct {
 	bool still;	      /* no writes from inside calls */
 	void (*sender)(void); /* as a thread beside: takes what is dirty; may be NULL */
 	int reset_result;
+	int state_result;	 /* of asking for a state */
+	int start_result;	 /* of the next start */
+	bool reset_in_start;	 /* a device is reset while its log starts */
+	unsigned int most_pages; /* that a log takes; 0: all */
 	int sources;
 } world;
 
@@ -167,6 +171,8 @@ static int kernel_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, voi
 		return world.reset_result;
 	if (request != VFIO_DEVICE_FEATURE || !world.devices[fd].migrates)
 		return -ENOTTY;
+	if (world.state_result < 0)
+		return world.state_result;
 	memcpy(feature->data, &state, sizeof(state));
 	return 0;
 }
@@ -207,6 +213,28 @@ static int refuse(struct vfmi_dirty_source *source, struct vfm_error *err, int c
 	return VFMI_FAIL(source->ctx, err, code, dev ? dev->body.name : "fake", "source", "as it was told");
 }
 
+static uint64_t pages_in(const struct vfmi_dirty_area *areas, size_t count)
+{
+	uint64_t pages = 0;
+
+	for (size_t i = 0; i < count; i++)
+		pages += areas[i].length / PAGE;
+	return pages;
+}
+
+/* Why the source does not start, 0: it does. */
+static int flaw_of_start(const struct fake_source *fake, const struct vfmi_dirty_area *areas, size_t count)
+{
+	const int once = world.start_result;
+
+	world.start_result = 0;
+	if (once < 0)
+		return -once;
+	if (fake->dev && (!fake->dev->has_log || (world.most_pages && pages_in(areas, count) > world.most_pages)))
+		return EOPNOTSUPP;
+	return world.fail_start && one_in(world.fail_start) ? EIO : 0;
+}
+
 static void cover_pages(struct dirt *dirt, uint64_t iova, uint64_t length)
 {
 	for (uint64_t page = iova / PAGE; page < (iova + length) / PAGE; page++)
@@ -218,13 +246,13 @@ static int fake_start(struct vfmi_dirty_source *source, const struct vfmi_dirty_
 {
 	struct fake_source *fake = fake_of(source);
 	struct dirt *dirt = dirt_of(fake);
+	int code;
 
 	ck_assert(!fake->started);
 	storm(4);
-	if (fake->dev && !fake->dev->has_log)
-		return refuse(source, err, EOPNOTSUPP);
-	if (world.fail_start && one_in(world.fail_start))
-		return refuse(source, err, EIO);
+	code = flaw_of_start(fake, areas, count);
+	if (code)
+		return refuse(source, err, code);
 	for (size_t i = 1; i < count; i++)
 		ck_assert_uint_gt(areas[i].iova, areas[i - 1].iova + (areas[i - 1].length - 1));
 	memset(dirt, 0, sizeof(*dirt));
@@ -235,6 +263,10 @@ static int fake_start(struct vfmi_dirty_source *source, const struct vfmi_dirty_
 	dirt->running = fake->started = true;
 	source->page_shift = fake->dev ? fake->dev->page_shift : 12;
 	source->excess = 7 * PAGE;
+	if (world.reset_in_start && fake->dev) {
+		world.reset_in_start = false;
+		vfmi_device_lost_log(&fake->dev->body);
+	}
 	storm(4);
 	return 0;
 }

@@ -33,6 +33,7 @@ extern const struct lab_test group_tests[];
 extern const struct lab_test notice_tests[];
 extern const struct lab_test dirty_tests[];
 extern const struct lab_test cost_tests[];
+extern const struct lab_test vhost_tests[];
 
 /* An address space and a device in it, bus master on, the device on an address space of its own. */
 int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_device **ret);
@@ -40,6 +41,9 @@ int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_dev
 int lab_try_token(struct env *env, enum which which, uint32_t backend, const uint8_t *token);
 bool fired(int eventfd, int ms);		  /* signalled within @ms; the signal is taken */
 bool lab_says(struct env *env, const char *text); /* the last error has this in its sentence, which is shown */
+/* A mirror of memory: what is set in @bitmap comes over; what is not as it should be. */
+void lab_copy_pages(uint8_t *to, const uint8_t *from, const uint64_t *bitmap, unsigned int pages);
+unsigned int lab_pages_differ(const uint8_t *a, const uint8_t *b, unsigned int pages);
 
 /*
  * nvme.c: a controller of NVM Express, its admin queue and one for data

@@ -5,8 +5,9 @@
 
 #include "lab.h"
 
-static const struct lab_test *const tables[] = { mode_tests, nvme_tests,  intx_tests,	sriov_tests, reset_tests,
-						 peer_tests, group_tests, notice_tests, dirty_tests, cost_tests };
+static const struct lab_test *const tables[] = { mode_tests,  nvme_tests, intx_tests,  sriov_tests,
+						 reset_tests, peer_tests, group_tests, notice_tests,
+						 dirty_tests, cost_tests, vhost_tests };
 
 int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_device **ret)
 {
@@ -45,6 +46,23 @@ bool fired(int eventfd, int ms)
 	uint64_t count;
 
 	return poll(&poll_fd, 1, ms) == 1 && read(eventfd, &count, sizeof(count)) == sizeof(count) && count > 0;
+}
+
+void lab_copy_pages(uint8_t *to, const uint8_t *from, const uint64_t *bitmap, unsigned int pages)
+{
+	for (unsigned int page = 0; page < pages; page++) {
+		if (vfm_bitmap_test(bitmap, page))
+			memcpy(to + page * PAGE, from + page * PAGE, PAGE);
+	}
+}
+
+unsigned int lab_pages_differ(const uint8_t *a, const uint8_t *b, unsigned int pages)
+{
+	unsigned int count = 0;
+
+	for (unsigned int page = 0; page < pages; page++)
+		count += memcmp(a + page * PAGE, b + page * PAGE, PAGE) != 0;
+	return count;
 }
 
 bool lab_says(struct env *env, const char *text)

@@ -94,10 +94,7 @@ static uint64_t copy_taken(struct machine *m)
 
 	pthread_mutex_lock(&m->lock);
 	count = vfm_bitmap_take(m->bitmap, 0, PAGES, VFM_BITMAP_WORDS, taken, 0);
-	for (unsigned int page = 0; page < PAGES; page++) {
-		if (vfm_bitmap_test(taken, page))
-			memcpy(m->mirror + page * PAGE, m->memory + page * PAGE, PAGE);
-	}
+	lab_copy_pages(m->mirror, m->memory, taken, PAGES);
 	pthread_mutex_unlock(&m->lock);
 	return count;
 }
@@ -116,11 +113,7 @@ static void *send_all_the_time(void *user)
 
 static unsigned int differ(const struct machine *m, unsigned int first, unsigned int pages)
 {
-	unsigned int count = 0;
-
-	for (unsigned int page = first; page < first + pages; page++)
-		count += memcmp(m->mirror + page * PAGE, m->memory + page * PAGE, PAGE) != 0;
-	return count;
+	return lab_pages_differ(m->mirror + first * PAGE, m->memory + first * PAGE, pages);
 }
 
 static unsigned int unseen(const struct machine *m)

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vfiomig/bitmap.h>
@@ -16,6 +18,9 @@
 #define ENTRY 0x1000u
 #define PORT_ALIVE 0x10
 #define PORT_BROKEN 0x11
+
+#define ALIVE_MS 10000 /* a guest that has not shown itself for so long never will */
+#define LOOK_MS 10
 
 #define FIRST_WRITE 256u /* as many as the pages it writes to */
 /* The smallest ring there is: it is full before the guest has written to all its pages. */
@@ -236,9 +241,26 @@ static void *run_vcpu(void *user)
 		r = command(guest->vcpu, KVM_RUN, NULL);
 		if (r >= 0)
 			r = handle_exit(guest);
-	} while (r == 0 || r == -EINTR || (r == 1 && !atomic_load(&guest->stop)));
+	} while (r == 0 || (r == -EINTR && !atomic_load(&guest->lost)) || (r == 1 && !atomic_load(&guest->stop)));
 	guest->failure = r < 0 ? r : complete_instruction(guest);
+	atomic_store(&guest->ended, true);
 	return NULL;
+}
+
+static void interrupt_call(int number)
+{
+	(void)number;
+}
+
+/* A vCPU that does not come out by itself: whatever it runs is not its program. */
+static void give_up_on(struct guest *guest)
+{
+	const struct sigaction action = { .sa_handler = interrupt_call };
+
+	atomic_store(&guest->lost, true);
+	guest->run->immediate_exit = 1;
+	sigaction(SIGUSR1, &action, NULL);
+	pthread_kill(guest->thread, SIGUSR1);
 }
 
 int guest_start(struct guest *guest)
@@ -246,6 +268,7 @@ int guest_start(struct guest *guest)
 	int r;
 
 	atomic_store(&guest->stop, false);
+	atomic_store(&guest->ended, false);
 	r = -pthread_create(&guest->thread, NULL, run_vcpu, guest);
 	guest->running = r == 0;
 	return r;
@@ -253,10 +276,16 @@ int guest_start(struct guest *guest)
 
 int guest_stop(struct guest *guest)
 {
+	const struct timespec look = { .tv_nsec = LOOK_MS * 1000000 };
+
 	atomic_store(&guest->stop, true);
+	for (int ms = 0; !atomic_load(&guest->ended) && ms < ALIVE_MS; ms += LOOK_MS)
+		nanosleep(&look, NULL);
+	if (!atomic_load(&guest->ended))
+		give_up_on(guest);
 	pthread_join(guest->thread, NULL);
 	guest->running = false;
-	return guest->failure;
+	return atomic_load(&guest->lost) ? -ETIMEDOUT : guest->failure;
 }
 
 int guest_save(struct guest *guest, struct guest_cpu *ret)
@@ -285,6 +314,7 @@ int guest_dirty(struct guest *guest, uint64_t *log)
 	struct guest_ring *ring = &guest->ring;
 	int r;
 
+	/* Bit n of it is bit n % 8 of byte n / 8: on a host of the other byte order no bitmap of words. */
 	if (!ring->entries)
 		return command(guest->vm, KVM_GET_DIRTY_LOG, &ask);
 	r = empty_ring(guest);

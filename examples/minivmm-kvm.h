@@ -41,7 +41,9 @@ struct guest {
 	pthread_t thread;
 	bool running;
 	atomic_bool stop;
-	int failure; /* of the thread: -errno, -EILSEQ when the guest found a page that it had not left so */
+	atomic_bool ended;
+	atomic_bool lost; /* it did not stop when it was told to */
+	int failure;	  /* of the thread: -errno, -EILSEQ when the guest found a page that it had not left so */
 };
 
 /*
@@ -56,7 +58,8 @@ void guest_load(uint8_t *ram);
 int guest_reset(struct guest *guest);
 
 int guest_start(struct guest *guest);
-int guest_stop(struct guest *guest); /* the thread's failure, if it had one */
+/* The thread's failure, if it had one: -EIO, -ETIMEDOUT when the vCPU is not where its program is. */
+int guest_stop(struct guest *guest);
 
 int guest_save(struct guest *guest, struct guest_cpu *ret);
 int guest_restore(struct guest *guest, const struct guest_cpu *cpu);

@@ -27,8 +27,8 @@
 #define RAM_BYTES (8u << 20)
 #define PAGES (RAM_BYTES / PAGE_BYTES)
 #define WORDS (PAGES / 64)
-#define ROUNDS 20
-#define ROUND_MS 25
+#define ROUNDS 40
+#define ROUND_MS 5
 #define RUN_MS 500
 #define END_OF_RAM UINT64_MAX
 
@@ -290,11 +290,16 @@ static int receive_ram(struct vmm *vmm)
 
 static int stop_guest(struct vmm *vmm)
 {
+	struct guest_cpu cpu = { 0 };
 	int r = guest_stop(&vmm->guest);
 
 	if (r == -EILSEQ)
 		snprintf(vmm->error.message, sizeof(vmm->error.message),
 			 "the guest found a page that is not as it was left");
+	else if ((r == -EIO || r == -ETIMEDOUT) && guest_save(&vmm->guest, &cpu) == 0)
+		snprintf(vmm->error.message, sizeof(vmm->error.message),
+			 "the vCPU has left its program: exit %u at 0x%llx", vmm->guest.run->exit_reason,
+			 (unsigned long long)cpu.regs.rip);
 	return fail(vmm, r, "guest");
 }
 

@@ -2,7 +2,7 @@
 # needs: minivmm
 # devices: edu edu
 # cpus: 2
-# timeout: 300
+# timeout: 600
 # A guest under KVM and a device that writes to its RAM move from one process to another, both running.
 . /lab/lib.sh
 
@@ -14,8 +14,7 @@ engine='0:0x208=0x400000 0:0x210=1024 0:0x218=8 0:0x220=16 0:0x228=1000 0:0x230=
 # Pages of 4 to 5 MiB copied to those of 5 to 6 MiB (tests/kmod/vfiomig_edu.h).
 pump='10:0x08=0x400000 10:0x10=0x500000 10:0x18=2048 10:0x20=4096 10:0x28=256 10:0x00=1'
 
-# move HOW SOURCE DESTINATION PEEK POKE...: $from and $to are how the two ended.
-move() {
+move_once() {
 	how=$1 source=$2 destination=$3 peek=$4
 	shift 4
 	minivmm destination "$destination" unix:/tmp/vmm.sock "$peek" >/tmp/to 2>&1 &
@@ -27,6 +26,18 @@ move() {
 	sed 's/^/# source: /' /tmp/from
 	sed 's/^/# destination: /' /tmp/to
 	rm -f /tmp/vmm.sock
+}
+
+# move HOW SOURCE DESTINATION PEEK POKE...: $from and $to are how the two ended.
+# The emulated processor of the lab at times leaves a guest twice and keeps the host's registers as the guest's (QEMU
+# 7.2, up to one move of three): RIP is then the kernel's, just behind its VMRUN, or the guest ends by a triple fault and
+# is back at its reset vector. Such a move tells nothing and is made again.
+move() {
+	for try in 1 2 3 4 5 6; do
+		move_once "$@"
+		grep -qE 'left its program: exit (8 at 0xfff0|[0-9]+ at 0xffffffff[0-9a-f]+)$' /tmp/from /tmp/to || break
+		diag "the emulated processor has lost the guest, try $try"
+	done
 }
 
 # value FILE: what PEEK was there.

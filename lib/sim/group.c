@@ -219,15 +219,25 @@ static int set_container(struct vfm_sim *sim, struct sim_object *group, const in
 	return 0;
 }
 
+/* Devices that were opened while the group was in a container, not those that have an iommufd on their own. */
+static bool uses_container(const struct vfm_sim *sim, uint32_t id)
+{
+	uint32_t i;
+
+	for (i = 0; i < sim->machine->devices; i++)
+		if (sim->machine->device[i].bound == id + 1 && !sim->machine->device[i].ctx)
+			return true;
+	return false;
+}
+
 static int unset_container(struct vfm_sim *sim, struct sim_object *group)
 {
 	if (!group->link) {
 		vfmi_sim_strict(sim, "group %u is taken out of no container", group->group);
 		return -EINVAL;
 	}
-	/* An iommufd is let go all the same: open devices have it on their own. */
-	if (object_at(sim, group->link - 1)->kind == SIM_OBJECT_CONTAINER &&
-	    vfmi_sim_group_used(sim, id_of(sim, group)))
+	/* An iommufd is let go all the same. */
+	if (object_at(sim, group->link - 1)->kind == SIM_OBJECT_CONTAINER && uses_container(sim, id_of(sim, group)))
 		return -EBUSY;
 	leave(sim, group);
 	return 0;

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define SIM_MAGIC "VFMSIM\r\n"
-#define SIM_VERSION 3u
+#define SIM_VERSION 4u
 
 #define SIM_MAX_DEVICES 32u
 #define SIM_MAX_OBJECTS 512u
@@ -119,6 +119,7 @@ struct sim_map {
 	uint64_t file_dev; /* SIM_MAP_FILE: which */
 	uint64_t file_ino;
 	uint64_t file_at;
+	uint64_t rest[2]; /* type1: what the kernel leaves behind its bits in their last words */
 };
 
 /* Pages, as runs of addresses in order. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A device's own log of what it writes, VFIO_DEVICE_FEATURE_DMA_LOGGING_*: what the core checks (vfio_main.c, Linux
- * 6.12), and behind it the drivers. Those that do not exist as drivers behave as tests/kmod's software device does.
+ * 6.12), and behind it the drivers. Those that do not exist as drivers behave as tests/kmod's software device does with
+ * log_align=1: it answers for whole pages of what it was told to log.
  */
 #include <stdlib.h>
 
@@ -88,7 +89,7 @@ static void plain_start(uint64_t page_size, uint32_t *shift)
 static int driver_start(struct vfm_sim *sim, struct sim_device *dev, struct sim_window *list, uint32_t count,
 			uint64_t *page_size)
 {
-	uint32_t i, shift = log2_of(*page_size);
+	uint32_t i, shift = *page_size ? log2_of(*page_size) : 0;
 	int r = 0;
 
 	if (dev->log_shift)
@@ -105,7 +106,8 @@ static int driver_start(struct vfm_sim *sim, struct sim_device *dev, struct sim_
 	vfmi_sim_pages_clear(sim, log_of(sim, dev));
 	vfmi_sim_pages_clear(sim, logged_of(sim, dev));
 	for (i = 0; i < count; i++)
-		vfmi_sim_pages_add(sim, logged_of(sim, dev), list[i].first, list[i].last);
+		if (list[i].first <= list[i].last)
+			vfmi_sim_pages_add(sim, logged_of(sim, dev), list[i].first, list[i].last);
 	__atomic_store_n(&dev->log_shift, shift, __ATOMIC_RELEASE);
 	*page_size = 1ull << shift;
 	return 0;
@@ -121,8 +123,8 @@ static bool overlaps(const struct sim_window *list, uint32_t count, const struct
 	return false;
 }
 
-static int read_ranges(struct vfm_sim *sim, const struct vfio_device_feature_dma_logging_control *control,
-		       struct sim_window *list)
+static int read_ranges(struct vfm_sim *sim, const struct sim_device *dev,
+		       const struct vfio_device_feature_dma_logging_control *control, struct sim_window *list)
 {
 	struct vfio_device_feature_dma_logging_range range;
 	uint64_t end;
@@ -140,9 +142,10 @@ static int read_ranges(struct vfm_sim *sim, const struct vfio_device_feature_dma
 		if (overlaps(list, i, &list[i]))
 			return -EINVAL;
 		if (!range.length) {
-			/* The core lets it pass, and what a driver makes of it is anybody's guess. */
+			/* The core lets it pass, and what firmware makes of it is anybody's guess. */
 			vfmi_sim_strict(sim, "DMA logging of a range without length");
-			return -EINVAL;
+			if (vfmi_sim_profile(dev)->log > SIM_LOG_STUB)
+				return -EINVAL;
 		}
 	}
 	return 0;
@@ -160,9 +163,9 @@ static int log_start(struct vfm_sim *sim, struct sim_device *dev, struct vfio_de
 	list = calloc(cmd->num_ranges, sizeof(*list));
 	if (!list)
 		return -ENOMEM;
-	r = read_ranges(sim, cmd, list);
+	r = read_ranges(sim, dev, cmd, list);
 	if (!r && vfmi_sim_profile(dev)->log != SIM_LOG_STUB)
-		r = cmd->page_size ? driver_start(sim, dev, list, cmd->num_ranges, &cmd->page_size) : -EINVAL;
+		r = driver_start(sim, dev, list, cmd->num_ranges, &cmd->page_size);
 	free(list);
 	return r;
 }
@@ -205,12 +208,18 @@ static int driver_report(struct vfm_sim *sim, struct sim_device *dev, const stru
 	if (!vfmi_sim_pages_next(logged_of(sim, dev), bits->iova, last, &part) || part.first != bits->iova ||
 	    part.last != last)
 		return -EINVAL;
+	if (vfmi_sim_profile(dev)->log == SIM_LOG_PLAIN && (bits->iova | bits->length) & ((1u << LEAST_SHIFT) - 1))
+		return -EINVAL;
 	if (vfmi_sim_profile(dev)->log == SIM_LOG_PDS) {
 		vfmi_sim_pages_next(logged_of(sim, dev), 0, UINT64_MAX, &part);
 		return pds_report(sim, dev, &part, bits);
 	}
 	/* Bits that cannot be written are lost, and that is no error. */
 	vfmi_sim_pages_tell(sim, log_of(sim, dev), bits->iova, last, bits, false);
+	/* A page of the log that is told in part is forgotten as a whole: there is one bit for it. */
+	if (vfmi_sim_profile(dev)->log == SIM_LOG_PLAIN)
+		vfmi_sim_pages_remove(sim, log_of(sim, dev), bits->iova & ~((1ull << dev->log_shift) - 1),
+				      last | ((1ull << dev->log_shift) - 1));
 	return 0;
 }
 

@@ -53,6 +53,24 @@ bool vfmi_sim_alive(uint32_t pid, uint64_t start_time)
 	return pid && vfmi_sim_start_time((pid_t)pid) == start_time;
 }
 
+/* Where the kernel has no calls for it. Through this file one could write what is mapped read only. */
+static ssize_t memory_by_file(uint32_t pid, uint64_t vaddr, void *buf, size_t length, bool write)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	if (write && pid == (uint32_t)getpid() && !vfmi_sim_is_mapped(vaddr, length, true))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%u/mem", pid);
+	fd = open(path, (write ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = write ? pwrite(fd, buf, length, (off_t)vaddr) : pread(fd, buf, length, (off_t)vaddr);
+	close(fd);
+	return n;
+}
+
 /* The process's own memory goes the same way: a pointer that leads nowhere is an error, not a crash. */
 bool vfmi_sim_memory(uint32_t pid, uint64_t vaddr, void *buf, size_t length, bool write)
 {
@@ -62,6 +80,8 @@ bool vfmi_sim_memory(uint32_t pid, uint64_t vaddr, void *buf, size_t length, boo
 
 	n = write ? process_vm_writev((pid_t)pid, &local, 1, &remote, 1, 0)
 		  : process_vm_readv((pid_t)pid, &local, 1, &remote, 1, 0);
+	if (n < 0 && errno == ENOSYS)
+		n = memory_by_file(pid, vaddr, buf, length, write);
 	return n == (ssize_t)length;
 }
 

@@ -247,16 +247,50 @@ static bool pages_fit(const struct vfio_bitmap *bitmap, uint64_t size)
 	return pages && bitmap->size && bitmap->size <= MAX_BITMAP && bitmap->size / 8 >= (pages - 1) / 64 + 1;
 }
 
+/* access_ok(): the upper half of the addresses is the kernel's. */
+static bool is_users(const struct vfio_bitmap *bitmap)
+{
+	uint64_t end;
+
+	return !vfmi_add_overflows(bitmap->data, bitmap->size, &end) && end <= INT64_MAX;
+}
+
 static bool bitmap_fits(struct vfm_sim *sim, const struct vfio_bitmap *bitmap, uint64_t size)
 {
+	if (!is_users(bitmap))
+		return false;
 	if (bitmap->pgsize)
 		return pages_fit(bitmap, size);
 	vfmi_sim_strict(sim, "a bitmap of pages of 0 bytes");
 	return false;
 }
 
+/*
+ * The kernel shifts a map's bits to their place in the first word, along with what the caller's word holds, and then
+ * forgets as many as the map has pages. What stands above them is told once more the next time, shifted again (Linux
+ * 6.12 and 7.2): pages behind the map's end.
+ */
+static int tell_rest(const struct vfm_sim *sim, struct sim_map *map, const struct sim_bits *bits)
+{
+	const uint64_t pages = map->length >> bits->shift, at = (map->iova - bits->iova) >> bits->shift;
+	const uint64_t shift = at % 64, words = (pages + shift + 63) / 64;
+	uint64_t i, data, word, carry = 0;
+
+	for (i = 0; i < VFMI_ARRAY_SIZE(map->rest) && pages / 64 + i < words; i++) {
+		data = bits->data + (at / 64 + pages / 64 + i) * sizeof(word);
+		if (!vfmi_sim_memory((uint32_t)sim->pid, data, &word, sizeof(word), false))
+			return -EFAULT;
+		word |= map->rest[i] << shift | carry;
+		carry = shift ? map->rest[i] >> (64 - shift) : 0;
+		if (!vfmi_sim_memory((uint32_t)sim->pid, data, &word, sizeof(word), true))
+			return -EFAULT;
+		map->rest[i] = i ? word : word >> pages % 64 << pages % 64;
+	}
+	return 0;
+}
+
 /* The word that a map begins in keeps its other bits, those behind it are written whole. */
-static int tell_map(struct vfm_sim *sim, const struct sim_map *map, const struct sim_bits *bits)
+static int tell_map(struct vfm_sim *sim, struct sim_map *map, const struct sim_bits *bits)
 {
 	struct sim_pages *set = vfmi_sim_pages(sim, SIM_PAGES_SPACE, map->space);
 	uint64_t last = vfmi_sim_map_last(map);
@@ -266,7 +300,7 @@ static int tell_map(struct vfm_sim *sim, const struct sim_map *map, const struct
 	/* What an IOMMU has mapped may be written at any time: all of it is dirty, whenever one asks. */
 	if (vfmi_sim_attached(sim, map->space, true) && !vfmi_sim_bits_set(sim, bits, map->iova, last))
 		return -EFAULT;
-	return vfmi_sim_pages_tell(sim, set, map->iova, last, bits, false) ? 0 : -EFAULT;
+	return vfmi_sim_pages_tell(sim, set, map->iova, last, bits, false) ? tell_rest(sim, map, bits) : -EFAULT;
 }
 
 static struct sim_bits bits_of(const struct vfio_bitmap *bitmap, uint64_t iova, uint64_t size)
@@ -280,7 +314,7 @@ static int tell_range(struct vfm_sim *sim, uint32_t slot, const struct vfio_iomm
 {
 	const struct sim_bits bits = bits_of(&get->bitmap, get->iova, get->size);
 	uint64_t from = get->iova, last = get->iova + (get->size - 1);
-	const struct sim_map *map;
+	struct sim_map *map;
 	int r;
 
 	if (cuts(sim, slot, from, last))
@@ -315,7 +349,7 @@ static int get_dirty(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu
 static int start_tracking(struct vfm_sim *sim, uint32_t slot)
 {
 	struct sim_space *space = space_at(sim, slot);
-	const struct sim_map *map;
+	struct sim_map *map;
 	uint64_t from = 0;
 
 	if (space->tracking)
@@ -323,6 +357,7 @@ static int start_tracking(struct vfm_sim *sim, uint32_t slot)
 	while ((map = vfmi_sim_map_next(sim, slot, from, UINT64_MAX))) {
 		if (!has_bitmap(sim, map->length))
 			return -EINVAL;
+		memset(map->rest, 0, sizeof(map->rest));
 		from = vfmi_sim_map_last(map) + 1;
 		if (!from)
 			break;

@@ -83,7 +83,8 @@ static void device(struct subject *s, const struct call *c, struct outcome *o)
 	static const char *const more[] = { "0", " ", " vf_token=", " vf_token=6d747479-0000-4000-8000-000000000001",
 					    " x=1" };
 
-	o->result = get_device(s, c->a, c->b % 8 ? "" : more[c->b / 8 % 5]);
+	/* only vfio-pci looks for more than a name */
+	o->result = get_device(s, c->a, c->b % 8 || s->is_soft ? "" : more[c->b / 8 % 5]);
 	o->has_fd = o->result == 0;
 }
 
@@ -135,7 +136,7 @@ static void info(struct subject *s, const struct call *c, struct outcome *o)
 
 	o->result = file_ioctl(s, SLOT_SPACE_A + c->a % 2, VFIO_IOMMU_GET_INFO, &arg);
 	o->value[0] = (uint64_t)arg.info.argsz << 32 | arg.info.flags;
-	o->value[1] = arg.info.iova_pgsizes;
+	o->value[1] = arg.info.iova_pgsizes & (s->is_soft ? 4096u : UINT64_MAX); /* its IOMMU has no huge pages */
 	o->value[2] = arg.info.cap_offset;
 }
 
@@ -196,6 +197,125 @@ static void unmap(struct subject *s, const struct call *c, struct outcome *o)
 	o->value[0] = o->result == 0 ? arg.size : 0;
 }
 
+/* dirty pages */
+
+#define BITMAP_BYTES 256u /* what is shown the kernel, and looked at */
+
+static uint64_t bitmap[BITMAP_BYTES / 8];
+
+/*
+ * A page size and a size that fit mostly. Not 0 as the page size: the kernel looks for the lowest bit of it, and what
+ * it finds is the processor's affair. In its own half of the addresses, too; not where the user has nothing: it fails
+ * midway then, and what it has in hand is told in a later bitmap.
+ */
+static struct vfio_bitmap some_bitmap(uint64_t bytes, uint32_t draw)
+{
+	static const uint64_t sizes[] = { 8192, 2048, 3000, 1u << 21, 1, UINT64_C(1) << 63, 4096, 4097 };
+	const uint64_t right = (bytes / 4096 + 63) / 64 * 8;
+	const uint64_t lengths[] = { right - 8, right - 1, 0, right + 8, 1u << 28, (1u << 28) + 8, UINT64_MAX, 8 };
+	struct vfio_bitmap made = { .pgsize = 4096, .size = right, .data = (uintptr_t)bitmap };
+
+	if (draw % 8 == 0)
+		made.pgsize = sizes[draw / 8 % 8];
+	if (draw / 64 % 8 == 0)
+		made.size = lengths[draw / 512 % 8];
+	if (draw / 4096 % 32 == 0)
+		made.data = UINT64_MAX - 4095;
+	memset(bitmap, draw / 262144 % 2 ? 0xff : 0, sizeof(bitmap));
+	return made;
+}
+
+/* One map's area by chance, or all there may be below the odd ones. */
+static void some_area(uint32_t draw, uint64_t *ret_iova, uint64_t *ret_bytes)
+{
+	*ret_iova = draw % 2 ? some_iova(draw / 2) : 0;
+	*ret_bytes = draw % 2 ? some_length(draw / 4096) : UINT64_C(64) * 4096;
+}
+
+/* The container that tracks mostly, see tracked(). */
+static uint32_t tracker(uint32_t draw)
+{
+	return draw % 4 ? SLOT_SPACE_A : SLOT_SPACE_B;
+}
+
+static void tracking(struct subject *s, const struct call *c, struct outcome *o)
+{
+	static const uint32_t flags[] = { VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+					  VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+					  VFIO_IOMMU_DIRTY_PAGES_FLAG_START,
+					  VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
+					  VFIO_IOMMU_DIRTY_PAGES_FLAG_START | VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP,
+					  VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+					  8,
+					  0 };
+	struct vfio_iommu_type1_dirty_bitmap arg = { .argsz = c->b % 16 ? sizeof(arg) : 4,
+						     .flags = flags[c->a / 4 % 8] };
+
+	o->result = file_ioctl(s, tracker(c->a), VFIO_IOMMU_DIRTY_PAGES, &arg);
+}
+
+/* A container that tracks, with a device and two maps in it: by chance alone there would be few. */
+static void tracked(struct subject *s, const struct call *c, struct outcome *o)
+{
+	struct vfio_iommu_type1_dirty_bitmap start = { .argsz = sizeof(start),
+						       .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START };
+	struct vfio_iommu_type1_dma_map one = { .argsz = sizeof(one),
+						.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+						.vaddr = file_memory(0),
+						.size = (1 + c->b / 4 % 8) * 4096 };
+
+	(void)!file_open(s, SLOT_SPACE_A, spaces[0]);
+	(void)!file_open_group(s, c->a);
+	(void)!set_container(s, c->a, s->slots[SLOT_SPACE_A]);
+	(void)!file_ioctl(s, SLOT_SPACE_A, VFIO_SET_IOMMU, (void *)(uintptr_t)VFIO_TYPE1v2_IOMMU);
+	o->value[0] = (uint64_t)(int64_t)get_device(s, c->a, "");
+	if (c->b % 2)
+		o->result = file_ioctl(s, SLOT_SPACE_A, VFIO_IOMMU_DIRTY_PAGES, &start);
+	o->value[1] = (uint64_t)(int64_t)file_ioctl(s, SLOT_SPACE_A, VFIO_IOMMU_MAP_DMA, &one);
+	one.iova = (8 + c->b / 32 % 4) * 4096;
+	o->value[2] = (uint64_t)(int64_t)file_ioctl(s, SLOT_SPACE_A, VFIO_IOMMU_MAP_DMA, &one);
+	if (c->b % 2 == 0)
+		o->result = file_ioctl(s, SLOT_SPACE_A, VFIO_IOMMU_DIRTY_PAGES, &start);
+}
+
+static void dirty_bitmap(struct subject *s, const struct call *c, struct outcome *o)
+{
+	union {
+		struct vfio_iommu_type1_dirty_bitmap head;
+		uint8_t room[sizeof(struct vfio_iommu_type1_dirty_bitmap) +
+			     sizeof(struct vfio_iommu_type1_dirty_bitmap_get)];
+	} arg = { .head = { .argsz = sizeof(arg) - (c->b % 32 ? 0 : 8),
+			    .flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP } };
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+
+	some_area(c->a / 4, &get.iova, &get.size);
+	get.bitmap = some_bitmap(get.size, c->b / 32);
+	memcpy(arg.head.data, &get, sizeof(get));
+	o->result = file_ioctl(s, tracker(c->a), VFIO_IOMMU_DIRTY_PAGES, &arg);
+	o->value[0] = bitmap[0];
+	o->value[1] = hash_of(bitmap, sizeof(bitmap));
+}
+
+static void unmap_dirty(struct subject *s, const struct call *c, struct outcome *o)
+{
+	static const uint32_t others[] = { VFIO_DMA_UNMAP_FLAG_ALL, VFIO_DMA_UNMAP_FLAG_VADDR, 8, 0 };
+	union {
+		struct vfio_iommu_type1_dma_unmap head;
+		uint8_t room[sizeof(struct vfio_iommu_type1_dma_unmap) + sizeof(struct vfio_bitmap)];
+	} arg = { .head = { .argsz = sizeof(arg) - (c->b % 32 ? 0 : 8),
+			    .flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP |
+				     (c->b / 32 % 16 ? 0 : others[c->b / 512 % 4]) } };
+	struct vfio_bitmap told;
+
+	some_area(c->a / 4, &arg.head.iova, &arg.head.size);
+	told = some_bitmap(arg.head.size, c->b / 2048);
+	memcpy(arg.head.data, &told, sizeof(told));
+	o->result = file_ioctl(s, tracker(c->a), VFIO_IOMMU_UNMAP_DMA, &arg);
+	o->value[0] = bitmap[0];
+	o->value[1] = hash_of(bitmap, sizeof(bitmap));
+	o->value[2] = o->result == 0 ? arg.head.size : 0;
+}
+
 /* what becomes of a device */
 
 static void device_info(struct subject *s, const struct call *c, struct outcome *o)
@@ -228,7 +348,8 @@ static void hot_reset(struct subject *s, const struct call *c, struct outcome *o
 
 	for (uint32_t i = 0; i < arg.reset.count; i++)
 		arg.reset.group_fds[i] = s->slots[c->b / 4 % 8 ? SLOT_GROUP_A + (c->a / 5 + i) % 2 : c->a / 5 % SLOTS];
-	o->result = file_ioctl(s, SLOT_DEVICE_A + c->a % 5, VFIO_DEVICE_PCI_HOT_RESET, &arg);
+	if (!s->is_soft) /* which is on no bus */
+		o->result = file_ioctl(s, SLOT_DEVICE_A + c->a % 5, VFIO_DEVICE_PCI_HOT_RESET, &arg);
 }
 
 static void unknown(struct subject *s, const struct call *c, struct outcome *o)
@@ -255,6 +376,10 @@ static const struct move moves[] = {
 	{ "capabilities", 4, capabilities },
 	{ "map", 20, map },
 	{ "unmap", 14, unmap },
+	{ "tracked", 14, tracked },
+	{ "tracking", 8, tracking },
+	{ "dirty-bitmap", 16, dirty_bitmap },
+	{ "unmap-dirty", 8, unmap_dirty },
 	{ "device-info", 3, device_info },
 	{ "reset", 2, reset },
 	{ "bind-again", 2, bind_again },

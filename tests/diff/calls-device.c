@@ -19,8 +19,7 @@ static int raw(struct subject *s, unsigned long request, void *arg)
 	return s->sys->ops->ioctl(s->sys, fd_of(s), request, arg);
 }
 
-/* DEVICE_FEATURE with up to 64 bytes of data, flags and argsz as given: right or wrong. */
-static int raw_feature(struct subject *s, uint32_t flags, uint32_t data_bytes, void *data, size_t length)
+int device_feature(struct subject *s, uint32_t flags, uint32_t data_bytes, void *data, size_t length)
 {
 	uint64_t room[1 + 8] = { 0 };
 	const uint32_t head[2] = { (uint32_t)sizeof(struct vfio_device_feature) + data_bytes, flags };
@@ -46,8 +45,8 @@ static void set_state(struct subject *s, const struct call *c, struct outcome *o
 	struct vfio_device_feature_mig_state mig = { .data_fd = -1 };
 
 	mig.device_state = c->a % 20 < 16 ? c->a % 8 : more[c->b % 4];
-	o->result = raw_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, sizeof(mig), &mig,
-				sizeof(mig));
+	o->result = device_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, sizeof(mig), &mig,
+				   sizeof(mig));
 	o->value[0] = mig.device_state;
 	o->has_fd = mig.data_fd >= 0;
 	if (o->result == 0 && mig.data_fd >= 0) {
@@ -141,7 +140,7 @@ static void feature(struct subject *s, const struct call *c, struct outcome *o)
 	const uint32_t op = ops[c->a % 7];
 	uint64_t data[8] = { 0 };
 
-	o->result = raw_feature(s, op | numbers[c->b % 8], extra[(c->a / 7) % 5], data, sizeof(data));
+	o->result = device_feature(s, op | numbers[c->b % 8], extra[(c->a / 7) % 5], data, sizeof(data));
 	if (o->result == 0 && op == VFIO_DEVICE_FEATURE_GET)
 		o->value[0] = data[0];
 }
@@ -345,8 +344,8 @@ static void probe(struct subject *s, const struct call *c, struct outcome *o)
 	static const uint32_t numbers[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 200, 201, 13, 14, 15 };
 	uint64_t data[8] = { 0 };
 
-	o->result = raw_feature(s, VFIO_DEVICE_FEATURE_PROBE | ops[c->a % 4] | numbers[c->b % 16], sizeof(data), data,
-				sizeof(data));
+	o->result = device_feature(s, VFIO_DEVICE_FEATURE_PROBE | ops[c->a % 4] | numbers[c->b % 16], sizeof(data),
+				   data, sizeof(data));
 }
 
 /* With an eventfd that wakes only where it is refused: when the kernel lets the device sleep is its own affair. */
@@ -355,12 +354,14 @@ static void power(struct subject *s, const struct call *c, struct outcome *o)
 	struct vfio_device_low_power_entry_with_wakeup entry = { .wakeup_eventfd = c->b % 2 ? -1 : s->eventfd };
 
 	if (c->a % 3 == 0)
-		o->result = raw_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, 0, &entry, 0);
+		o->result =
+			device_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, 0, &entry, 0);
 	else if (c->a % 3 == 1)
-		o->result = raw_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
-					c->b % 2 ? sizeof(entry) : 4, &entry, sizeof(entry));
+		o->result = device_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
+					   c->b % 2 ? sizeof(entry) : 4, &entry, sizeof(entry));
 	else
-		o->result = raw_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, 0, &entry, 0);
+		o->result =
+			device_feature(s, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, 0, &entry, 0);
 }
 
 static void hot_reset_info(struct subject *s, const struct call *c, struct outcome *o)
@@ -402,12 +403,15 @@ static const struct move moves[] = {
 	{ "contents", 8, contents },	 { "control", 4, control },
 	{ "registers", 4, registers },	 { "probe", 4, probe },
 	{ "power", 3, power },		 { "hot-reset-info", 2, hot_reset_info },
-	{ "hot-reset", 1, hot_reset },
+	{ "hot-reset", 1, hot_reset },	 { "log-start", 4, log_start },
+	{ "log-stop", 2, log_stop },	 { "log-report", 4, log_report },
+	{ "log-ops", 2, log_ops },
 };
 
 const struct world world_device = {
 	.name = "device",
 	.one_device = true,
+	.recorded = true,
 	.moves = moves,
 	.count = VFMI_ARRAY_SIZE(moves),
 };

@@ -234,28 +234,84 @@ static void hwpt_alloc(struct subject *s, const struct call *c, struct outcome *
 	keep(s, c->b / 2048, arg.out_hwpt_id, o);
 }
 
+/* A page table that tracks, a device attached to it and a map: by chance alone there would be few. */
+static void tracked(struct subject *s, const struct call *c, struct outcome *o)
+{
+	struct iommu_hwpt_set_dirty_tracking start = { .size = sizeof(start),
+						       .flags = IOMMU_HWPT_DIRTY_TRACKING_ENABLE };
+	struct iommu_hwpt_alloc alloc = { .size = sizeof(alloc), .flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING };
+	struct iommu_ioas_map one = {
+		.size = sizeof(one),
+		.flags = IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_FIXED_IOVA,
+		.user_va = file_memory(0),
+		.length = (1 + c->b / 16 % 16) * 4096,
+		.iova = c->b / 256 % 8 * 4096,
+	};
+
+	ready(s, c, o);
+	alloc.dev_id = s->ids[c->a % 2];
+	alloc.pt_id = one.ioas_id = s->ids[2 + c->a / 2 % 2];
+	o->result = iommufd(s, IOMMU_HWPT_ALLOC, &alloc);
+	keep(s, 4 + c->a / 4 % 2, alloc.out_hwpt_id, o);
+	if (o->result)
+		return;
+	attach_to(s, SLOT_CDEV_A + c->a % 2, alloc.out_hwpt_id, o);
+	start.hwpt_id = alloc.out_hwpt_id;
+	if (c->b / 4 % 4)
+		o->result = iommufd(s, IOMMU_HWPT_SET_DIRTY_TRACKING, &start);
+	o->value[2] = (uint64_t)(int64_t)iommufd(s, IOMMU_IOAS_MAP, &one);
+}
+
+/* That one mostly. */
+static uint32_t tracker(const struct subject *s, uint32_t draw)
+{
+	return draw % 4 ? s->ids[4 + draw / 4 % 2] : pick(s, draw / 4);
+}
+
 static void tracking(struct subject *s, const struct call *c, struct outcome *o)
 {
-	struct iommu_hwpt_set_dirty_tracking arg = { .size = sizeof(arg), .flags = c->b % 3, .hwpt_id = pick(s, c->a) };
+	struct iommu_hwpt_set_dirty_tracking arg = { .size = sized(sizeof(arg), c->b / 4),
+						     .flags = c->b % 4,
+						     .hwpt_id = tracker(s, c->a) };
 
 	o->result = iommufd(s, IOMMU_HWPT_SET_DIRTY_TRACKING, &arg);
 }
 
+/* As much as there may be mapped together, or a part of it. */
 static void bitmap(struct subject *s, const struct call *c, struct outcome *o)
 {
-	uint64_t bits[8] = { 0 };
+	static const uint64_t sizes[] = { 8192, 2048, 0, 3000, 1u << 21, UINT64_C(1) << 63, 1, 65536 };
+	static uint64_t bits[8192]; /* of pages of one byte, even */
 	struct iommu_hwpt_get_dirty_bitmap arg = {
-		.size = sizeof(arg),
-		.hwpt_id = pick(s, c->a),
-		.flags = c->b % 4,
-		.iova = some_iova(c->b / 4),
-		.length = some_length(c->a / 128),
-		.page_size = 4096,
+		.size = sized(sizeof(arg), c->b / 64),
+		.hwpt_id = tracker(s, c->a),
+		.flags = c->b % 8 < 6 ? c->b % 2 : c->b % 4,
+		.reserved = c->b / 8 % 32 == 0,
+		.iova = c->a / 128 % 2 ? some_iova(c->b / 256) : 0,
+		.length = c->a / 128 % 2 ? some_length(c->a / 1024) : 64 * 4096,
+		.page_size = c->a / 256 % 8 ? 4096 : sizes[c->a / 2048 % 8],
 		.data = (uintptr_t)bits,
 	};
 
+	/* Something to be told, and what is left of it. */
+	dma_write(s, 0, s->slots[SLOT_CDEV_A], c->a / 65536 % 16 * 4096, 4096);
+	dma_write(s, 1, s->slots[SLOT_CDEV_B], c->a / 1048576 % 16 * 4096, 2 * 4096);
+	memset(bits, c->a / 16384 % 4 ? 0 : 0xff, sizeof(bits));
 	o->result = iommufd(s, IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
 	o->value[0] = bits[0];
+	o->value[1] = hash_of(bits, sizeof(bits));
+	memset(bits, 0, sizeof(bits));
+	(void)!iommufd(s, IOMMU_HWPT_GET_DIRTY_BITMAP, &arg);
+	o->value[2] = bits[0];
+}
+
+/* By a device that the sequence may have attached anywhere, or nowhere. */
+static void write_one(struct subject *s, const struct call *c, struct outcome *o)
+{
+	const uint32_t which = c->a % 2, at = c->a / 2 % (24 * 4096);
+
+	(void)o;
+	dma_write(s, which, s->slots[SLOT_CDEV_A + which], at, 1 + c->b % (3 * 4096));
 }
 
 /* the container it can be */
@@ -318,8 +374,10 @@ static const struct move moves[] = {
 	{ "option", 6, option },
 	{ "change-process", 1, change_process },
 	{ "hwpt-alloc", 8, hwpt_alloc },
-	{ "tracking", 3, tracking },
-	{ "bitmap", 3, bitmap },
+	{ "tracked", 12, tracked },
+	{ "tracking", 5, tracking },
+	{ "bitmap", 14, bitmap },
+	{ "write", 14, write_one },
 	{ "vfio-ioas", 3, vfio_ioas },
 	{ "group", 2, group },
 	{ "group-device", 2, group_device },

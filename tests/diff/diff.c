@@ -71,11 +71,27 @@ static int subject_start(struct subject *s)
 	int r = subject_open(s);
 
 	s->cursor = 0;
+	s->logged_count = 0;
 	if (!r)
 		r = vfm_device_reset(s->dev, NULL);
 	if (!r)
 		r = vfm_device_get_state(s->dev, &state, NULL);
 	return r;
+}
+
+/* Memory to be written to. */
+static int subject_map(struct subject *s)
+{
+	static _Alignas(4096) uint8_t memory[LOGGING_MEMORY];
+	struct iommu_ioas_map map = {
+		.size = sizeof(map),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE,
+		.ioas_id = vfm_iommu_ioas_id(s->iommu),
+		.user_va = (uintptr_t)memory,
+		.length = sizeof(memory),
+	};
+
+	return s->sys->ops->ioctl(s->sys, vfm_iommu_fd(s->iommu), IOMMU_IOAS_MAP, &map);
 }
 
 static int subject_record(struct subject *s)
@@ -111,10 +127,13 @@ static bool same(const struct outcome *x, const struct outcome *y)
 
 static int world_start(const struct world *world, struct subject *s)
 {
-	if (world->one_device)
-		return subject_start(s);
-	files_start(s);
-	return 0;
+	int r = 0;
+
+	if (!world->one_device)
+		files_start(s);
+	else
+		r = subject_start(s);
+	return r || !world->one_device || world->recorded ? r : subject_map(s);
 }
 
 static void world_stop(const struct world *world, struct subject *s)
@@ -187,7 +206,7 @@ struct search {
 static int find_simulated(void *user, const struct vfm_candidate *c)
 {
 	struct search *search = user;
-	bool is_edu = strstr(search->like->identity.driver, "edu") != NULL;
+	bool is_edu = !strstr(search->like->identity.driver, "mtty");
 
 	if (is_edu != (strstr(c->identity.driver, "edu") != NULL) || !(c->flags & VFM_CANDIDATE_VFIO) ||
 	    !strcmp(c->identity.name, search->s->found[0].identity.name))
@@ -209,6 +228,11 @@ static int find_devices(struct subject two[2], char *const *names, int count)
 			r = vfm_discover(two[1].ctx, find_simulated, &search, NULL) == 1 ? 0 : -ENODEV;
 		if (r)
 			printf("Bail out! %s: %s\n", names[i], strerror(-r));
+	}
+	for (int i = 0; i < 2; i++) {
+		two[i].is_edu = strstr(two[0].found[0].identity.driver, "edu") != NULL;
+		two[i].is_soft = strstr(two[0].found[0].identity.driver, "soft") != NULL;
+		two[i].writes = two[i].is_soft || (two[0].sim && two[i].is_edu);
 	}
 	return r;
 }
@@ -243,10 +267,8 @@ static int record_streams(struct subject two[2])
 {
 	int r = 0;
 
-	for (int i = 0; i < 2 && !r; i++) {
-		two[i].is_edu = strstr(two[0].found[0].identity.driver, "edu") != NULL;
+	for (int i = 0; i < 2 && !r; i++)
 		r = subject_record(&two[i]);
-	}
 	if (!r && two[0].stream_length == two[1].stream_length &&
 	    !memcmp(two[0].stream, two[1].stream, two[0].stream_length))
 		return 0;
@@ -266,7 +288,7 @@ struct wish {
 
 static const struct world *world_of(const char *name)
 {
-	static const struct world *const worlds[] = { &world_device, &world_container, &world_iommufd };
+	static const struct world *const worlds[] = { &world_device, &world_logging, &world_container, &world_iommufd };
 
 	for (size_t i = 0; i < VFMI_ARRAY_SIZE(worlds); i++)
 		if (!strcmp(worlds[i]->name, name))
@@ -336,7 +358,7 @@ int main(int argc, char **argv)
 	printf("TAP version 13\n1..1\n# %s of %s: %llu sequences of %llu calls, seed %llu\n", wish.world->name,
 	       argv[optind], wish.sequences, wish.calls, wish.seed);
 	if (prepare_machines(two, wish.spec, wish.against) || find_devices(two, argv + optind, argc - optind) ||
-	    (wish.world->one_device && record_streams(two)))
+	    (wish.world->recorded && record_streams(two)))
 		return 1;
 	bad = run_all(&wish, two);
 	printf("%s 1 - %s of %s and its profile agree\n", bad ? "not ok" : "ok", wish.world->name, argv[optind]);

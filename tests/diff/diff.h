@@ -62,6 +62,12 @@ struct subject {
 	size_t stream_length;
 	size_t cursor; /* what of it has been written in this load */
 	bool is_edu;
+	bool is_soft; /* really of vfiomig_soft, which has no profile: simulated is an edu with log=1 */
+	bool writes;  /* can be told to write to memory, and has done so when the call returns */
+
+	/* the world of logging: what was last to be logged */
+	struct vfio_device_feature_dma_logging_range logged[8];
+	uint32_t logged_count;
 
 	/* the worlds of files */
 	int slots[SLOTS];
@@ -77,17 +83,33 @@ struct move {
 /* What sequences are drawn from. */
 struct world {
 	const char *name;
-	bool one_device; /* opened before, with its state recorded; else files and nothing open */
+	bool one_device; /* opened before; else files and nothing open */
+	bool recorded;	 /* and a good state of it saved, to be loaded */
 	const struct move *moves;
 	size_t count;
 };
 
 extern const struct world world_device;	   /* calls-device.c */
+extern const struct world world_logging;   /* calls-logging.c */
 extern const struct world world_container; /* calls-container.c */
 extern const struct world world_iommufd;   /* calls-iommufd.c */
 
 int subject_open(struct subject *s);
 void subject_close(struct subject *s);
+
+/* DEVICE_FEATURE with up to 64 bytes of data, flags and argsz as given: right or wrong (calls-device.c). */
+int device_feature(struct subject *s, uint32_t flags, uint32_t data_bytes, void *data, size_t length);
+
+/* Calls of a device's own log (calls-logging.c). */
+void log_start(struct subject *s, const struct call *call, struct outcome *o);
+void log_stop(struct subject *s, const struct call *call, struct outcome *o);
+void log_report(struct subject *s, const struct call *call, struct outcome *o);
+void log_ops(struct subject *s, const struct call *call, struct outcome *o);
+
+#define LOGGING_MEMORY (1u << 20) /* mapped at 0 in the world of logging */
+
+/* A write of a device that runs, where it can be told to make one: found[@which], open as @fd (dma.c). */
+void dma_write(struct subject *s, uint32_t which, int fd, uint64_t iova, uint32_t length);
 
 /* Files (files.c). -EBADF when the slot is empty, as the kernel says; -EALREADY when one to be filled is not. */
 void files_start(struct subject *s);

@@ -397,6 +397,8 @@ START_TEST(log_rules)
 	ck_assert_int_eq(report_into(fd, bits, BASE, PAGE, PAGE / 2), -EINVAL);
 	ck_assert_int_eq(report_into(fd, bits, BASE, PAGE, 3 * PAGE), -EINVAL);
 	ck_assert_int_eq(report_into(fd, bits, UINT64_MAX, 1, PAGE), -EOVERFLOW);
+	ck_assert_int_eq(report_into(fd, bits, BASE + 512, PAGE, PAGE), -EINVAL);
+	ck_assert_int_eq(report_into(fd, bits, BASE, PAGE - 1, PAGE), -EINVAL);
 	ck_assert_int_eq(log_stop(fd), 0);
 	ck_assert_int_eq(log_stop(fd), 0);
 	/* The page asked for is a wish. */
@@ -404,6 +406,49 @@ START_TEST(log_rules)
 	ck_assert_int_eq(log_start(fd, &page_size, &(struct vfio_device_feature_dma_logging_range){ 0, 1ull << 30 }, 1),
 			 0);
 	ck_assert_uint_eq(page_size, 1u << 21);
+	raw_close(&m, fd);
+	stop(0);
+}
+END_TEST
+
+/* The core of the kernel lets it pass, and a driver may. */
+START_TEST(log_of_no_length)
+{
+	const struct vfio_device_feature_dma_logging_range one = { BASE, 0 }, all = { 0, 0 };
+	uint64_t page_size = 0;
+	int fd = raw_device(&m, LOGS);
+
+	ck_assert_int_eq(log_start(fd, &page_size, &one, 1), -EINVAL); /* nothing is a multiple of 0 but 0 */
+	page_size = PAGE;
+	ck_assert_int_eq(log_start(fd, &page_size, &one, 1), 0);
+	ck_assert_int_eq(report(fd, 0, 1), -EINVAL);
+	ck_assert_int_eq(log_stop(fd), 0);
+	page_size = 0;
+	ck_assert_int_eq(log_start(fd, &page_size, &all, 1), 0);
+	ck_assert_uint_eq(page_size, PAGE);
+	ck_assert_int_eq(report(fd, 0, 1), 0);
+	raw_close(&m, fd);
+	stop(2);
+}
+END_TEST
+
+/* A log of large pages has one bit for each: who is told a part has been told all. */
+START_TEST(log_of_large_pages)
+{
+	const struct vfio_device_feature_dma_logging_range range = { BASE, 32 * PAGE };
+	uint64_t page_size = 16 * PAGE;
+	int fd = raw_device(&m, LOGS);
+
+	master(fd);
+	ck_assert_int_eq(map(BASE, PAGES), 0);
+	ck_assert_int_eq(log_start(fd, &page_size, &range, 1), 0);
+	ck_assert_uint_eq(page_size, 16 * PAGE);
+	write_page(EDU_B, 3);
+	write_page(EDU_B, 20);
+	ck_assert_int_eq(report(fd, 4, 2), 0);
+	ck_assert_uint_eq(bits[0], 3);
+	ck_assert_int_eq(report(fd, 0, 32), 0);
+	ck_assert_uint_eq(bits[0], 0xffff0000);
 	raw_close(&m, fd);
 	stop(0);
 }
@@ -639,6 +684,8 @@ int main(void)
 	tcase_add_test(all, a_death_loses_no_page);
 	tcase_add_test(all, half_a_change_is_everything);
 	tcase_add_test(all, log_rules);
+	tcase_add_test(all, log_of_no_length);
+	tcase_add_test(all, log_of_large_pages);
 	tcase_add_test(all, log_bits);
 	tcase_add_test(all, log_is_lost);
 	tcase_add_test(all, who_has_a_log);

@@ -123,17 +123,49 @@ static void add_without(struct list *list, struct vfm_iova_range window, const s
 	list_add(list, window.first, window.last);
 }
 
+static bool begin_in_order(const struct vfm_iova_range *holes, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		if (holes[i].first < holes[i - 1].first)
+			return false;
+	return true;
+}
+
+/* The same where @holes begin in order, from *@next on; moves it past those that no later window meets. */
+static void add_without_next(struct list *list, struct vfm_iova_range window, const struct vfm_iova_range *holes,
+			     size_t hole_count, size_t *next)
+{
+	for (; *next < hole_count && holes[*next].first <= window.last; (*next)++) {
+		const struct vfm_iova_range *hole = &holes[*next];
+
+		if (hole->last < window.first)
+			continue;
+		if (hole->first > window.first)
+			list_add(list, window.first, hole->first - 1);
+		if (hole->last >= window.last)
+			return;
+		window.first = hole->last + 1;
+	}
+	list_add(list, window.first, window.last);
+}
+
 int vfm_iova_exclude(const struct vfm_iova_range *windows, size_t window_count, const struct vfm_iova_range *holes,
 		     size_t hole_count, struct vfm_iova_range *ret, size_t room, size_t *ret_count)
 {
 	struct list list = { .ranges = ret, .room = room };
+	const bool sorted = begin_in_order(holes, hole_count);
+	size_t next = 0;
 
 	if (!vfmi_ranges_sorted(windows, window_count))
 		return -EINVAL;
 	for (size_t i = 0; i < hole_count; i++)
 		if (holes[i].first > holes[i].last)
 			return -EINVAL;
-	for (size_t i = 0; i < window_count; i++)
-		add_without(&list, windows[i], holes, hole_count);
+	for (size_t i = 0; i < window_count; i++) {
+		if (sorted)
+			add_without_next(&list, windows[i], holes, hole_count, &next);
+		else
+			add_without(&list, windows[i], holes, hole_count);
+	}
 	return list_end(&list, ret_count);
 }

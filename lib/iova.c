@@ -30,7 +30,7 @@ struct plan {
 };
 
 struct reserved {
-	struct vfm_iova_range *ranges;
+	struct vfm_iova_range *ranges; /* they begin in order, and may overlap */
 	size_t count;
 };
 
@@ -311,8 +311,10 @@ static bool mapped_in(const struct vfm_iova *space, uint64_t first, uint64_t las
 
 static int reserve_locked(struct vfm_iova *space, uint64_t first, uint64_t last)
 {
-	size_t count = space->reserved.count;
+	const struct reserved *reserved = &space->reserved;
+	const size_t count = reserved->count;
 	struct vfm_iova_range *ranges;
+	size_t at = 0;
 	int r;
 
 	if (count >= MAX_RESERVED)
@@ -320,9 +322,11 @@ static int reserve_locked(struct vfm_iova *space, uint64_t first, uint64_t last)
 	ranges = calloc(count + 1, sizeof(*ranges));
 	if (!ranges)
 		return -ENOMEM;
-	if (count > 0)
-		memcpy(ranges, space->reserved.ranges, count * sizeof(*ranges));
-	ranges[count] = (struct vfm_iova_range){ .first = first, .last = last };
+	for (; at < count && reserved->ranges[at].first <= first; at++)
+		ranges[at] = reserved->ranges[at];
+	ranges[at] = (struct vfm_iova_range){ .first = first, .last = last };
+	for (; at < count; at++)
+		ranges[at + 1] = reserved->ranges[at];
 	r = plan_reserved(space, ranges, count + 1);
 	if (r < 0)
 		free(ranges);

@@ -149,7 +149,7 @@ VFM_API VFM_MUST_CHECK int vfm_iova_next_hole(struct vfm_iova *space, uint64_t a
  * @first, @last: need not be aligned nor inside the windows, and may overlap other reserved ranges (an MSI window that
  *                two devices report is reserved twice); stays across vfm_iova_set_windows()
  *
- * For set-up: takes time in proportion to the number of areas.
+ * For set-up: takes time in proportion to the numbers of areas and of reserved ranges.
  * Return: 0, -EINVAL (last below first), -EBUSY (an area is there: named in the message), -ENOSPC (4096 are
  * reserved), -ENOMEM; nothing changed then. Since: 0.1
  */

@@ -4,8 +4,10 @@
 #include <check.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "internal.h"
+#include "seeded.h"
 #include "suite.h"
 
 #define PAGE 4096ull
@@ -468,6 +470,127 @@ START_TEST(exclusion)
 }
 END_TEST
 
+#define SMALL 64
+
+/* A naive answer, byte for byte. */
+static bool is_left(const struct vfm_iova_range *windows, const struct vfm_iova_range *holes, size_t hole_count,
+		    uint64_t at)
+{
+	bool left = false;
+
+	for (size_t i = 0; i < 2; i++)
+		left = left || (windows[i].first <= at && at <= windows[i].last);
+	for (size_t i = 0; i < hole_count; i++)
+		left = left && (at < holes[i].first || at > holes[i].last);
+	return left;
+}
+
+static void check_exclusion(const struct vfm_iova_range *windows, const struct vfm_iova_range *holes, size_t hole_count)
+{
+	struct vfm_iova_range ret[SMALL];
+	size_t count, i = 0;
+
+	ck_assert_int_eq(vfm_iova_exclude(windows, 2, holes, hole_count, ret, SMALL, &count), 0);
+	for (uint64_t at = 0; at < SMALL; at++) {
+		while (i < count && ret[i].last < at)
+			i++;
+		ck_assert(is_left(windows, holes, hole_count, at) == (i < count && ret[i].first <= at));
+	}
+}
+
+/* Holes in order are gone through once, others are looked for. */
+START_TEST(the_order_of_holes_does_not_matter)
+{
+	static const struct vfm_iova_range windows[] = { { 3, 30 }, { 31, 60 } };
+	struct vfm_iova_range holes[6];
+
+	random_state = 1;
+	for (int n = 0; n < 5000; n++) {
+		for (size_t i = 0; i < VFMI_ARRAY_SIZE(holes); i++) {
+			uint64_t first = below(SMALL);
+
+			holes[i] = (struct vfm_iova_range){ .first = first, .last = first + below(12) };
+			for (size_t k = i; n % 2 && k > 0 && holes[k].first < holes[k - 1].first; k--) {
+				struct vfm_iova_range other = holes[k];
+
+				holes[k] = holes[k - 1];
+				holes[k - 1] = other;
+			}
+		}
+		check_exclusion(windows, holes, VFMI_ARRAY_SIZE(holes));
+	}
+}
+END_TEST
+
+#define MOST_RESERVED 4096
+
+static double cpu_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static uint64_t ascending(uint64_t n)
+{
+	return n * 16 * PAGE;
+}
+
+/* Each goes between others. */
+static uint64_t outwards(uint64_t n)
+{
+	return (MOST_RESERVED / 2 + (n % 2 ? n / 2 : -(n / 2) - 1)) * 16 * PAGE;
+}
+
+static double reserve(uint64_t (*place_of)(uint64_t n), uint64_t from, uint64_t to)
+{
+	const double began = cpu_ms();
+
+	for (uint64_t n = from; n < to; n++)
+		ck_assert_int_eq(vfm_iova_reserve(space, place_of(n), place_of(n) + 1, &error), 0);
+	return cpu_ms() - began;
+}
+
+START_TEST(reservations_in_any_order_take_as_long)
+{
+	double in_order;
+
+	open_one(0, MAX);
+	in_order = reserve(ascending, 0, MOST_RESERVED / 2);
+	close_space();
+	open_one(0, MAX);
+	ck_assert_double_lt(reserve(outwards, 0, MOST_RESERVED / 2), 5 * in_order);
+	(void)reserve(outwards, MOST_RESERVED / 2, MOST_RESERVED);
+	ck_assert_int_eq(vfm_iova_reserve(space, 1, 1, &error), -ENOSPC);
+	ck_assert_uint_eq(stats().holes, MOST_RESERVED);
+	for (uint64_t n = 0; n < MOST_RESERVED; n += 512)
+		ck_assert_int_eq(vfm_iova_unreserve(space, outwards(n), outwards(n) + 1, &error), 0);
+	ck_assert_uint_eq(stats().holes, MOST_RESERVED - MOST_RESERVED / 512);
+}
+END_TEST
+
+/* Looked for one by one they take seconds. */
+START_TEST(many_holes_in_order_are_gone_through_once)
+{
+	const size_t many = 1 << 16;
+	struct vfm_iova_range *holes = calloc(many, sizeof(*holes));
+	struct vfm_iova_range *ret = calloc(many, sizeof(*ret));
+	size_t count = 0;
+	double began;
+
+	for (size_t i = 0; i < many; i++)
+		holes[i] = (struct vfm_iova_range){ .first = i * PAGE, .last = i * PAGE + 1 };
+	began = cpu_ms();
+	ck_assert_int_eq(vfm_iova_exclude(&(struct vfm_iova_range){ 0, MAX }, 1, holes, many, ret, many, &count), 0);
+	ck_assert_double_lt(cpu_ms() - began, 1e3);
+	ck_assert_uint_eq(count, many);
+	ck_range(ret[many - 1], holes[many - 1].last + 1, MAX);
+	free(holes);
+	free(ret);
+}
+END_TEST
+
 static void *churn(void *arg)
 {
 	uint64_t iova[8];
@@ -502,6 +625,7 @@ int main(void)
 {
 	Suite *suite = suite_create("iova");
 	TCase *tests = tcase_create("iova");
+	TCase *many = tcase_create("many");
 
 	tcase_add_test(tests, low_addresses_are_kept_and_zero_is_not_given);
 	tcase_add_test(tests, top_down_reaches_the_last_page);
@@ -521,7 +645,12 @@ int main(void)
 	tcase_add_test(tests, a_guard_outside_new_windows_is_no_misfit);
 	tcase_add_test(tests, intersection);
 	tcase_add_test(tests, exclusion);
+	tcase_add_test(tests, the_order_of_holes_does_not_matter);
 	tcase_add_test(tests, threads_share_it);
+	tcase_add_test(many, reservations_in_any_order_take_as_long);
+	tcase_add_test(many, many_holes_in_order_are_gone_through_once);
+	tcase_set_timeout(many, 100);
 	suite_add_tcase(suite, tests);
+	suite_add_tcase(suite, many);
 	return run_suite(suite);
 }

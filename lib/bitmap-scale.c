@@ -142,6 +142,8 @@ int vfm_bitmap_merge_pages(const struct vfm_bitmap_pages *to_pages, const struct
 		r = pages_in(&from, from_pages);
 	if (r < 0)
 		return r;
+	if (shared && (uintptr_t)to.words % sizeof(*to.words)) /* no atomic OR goes across words */
+		return -EINVAL;
 	mask = (1ull << (to.page_shift < from.page_shift ? to.page_shift : from.page_shift)) - 1;
 	if ((to.start - from.start) & mask)
 		return -EINVAL;

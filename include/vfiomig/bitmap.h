@@ -11,12 +11,14 @@ extern "C" {
 
 /*
  * A bitmap is an array of 64 bit words of the host's byte order; bit n is bit n % 64 of word n / 64, the least
- * significant first. So do the kernel's dirty logs of VFIO, iommufd and KVM have it. It carries no size: that the words
- * of a range are there is the caller's word, as with memcpy(). Bits of the first and last word outside a range are
- * neither changed nor looked at; @count 0 is fine, and nothing.
+ * significant first. So do VFIO, iommufd and vhost have it; KVM's dirty log is little-endian on every host, which only
+ * a big-endian one can tell apart (%VFM_BITMAP_BYTES). Words must be aligned to 8 bytes. A bitmap carries no size: that
+ * the words of a range are there is the caller's word, as with memcpy(). Bits of the first and last word outside a
+ * range are neither changed nor looked at; @count 0 is fine, and nothing.
  *
  * @shared: other threads set bits in the bitmap, or take them, at the same time: each word that gains bits is changed
- * by one atomic OR with release order, which pairs with vfm_bitmap_take(). Without it nobody else may touch it.
+ * by one atomic OR with release order, which pairs with vfm_bitmap_take(). Without it nobody else may touch it. An OR
+ * across two words of memory is not atomic, or a fault: here words must be aligned to 8 bytes without fail.
  *
  * None of these functions blocks, allocates or fails but as said. Thread: any.
  */
@@ -24,7 +26,7 @@ extern "C" {
 /* Words that hold @bits bits; times 8 for bytes. Since: 0.1 */
 VFM_API uint64_t vfm_bitmap_words(uint64_t bits);
 
-/* Set, clear, look at, count bits. Since: 0.1 */
+/* Set, clear, look at, count bits. With @shared words must be aligned to 8 bytes, which is not checked. Since: 0.1 */
 VFM_API void vfm_bitmap_set(uint64_t *map, uint64_t first, uint64_t count, bool shared);
 VFM_API void vfm_bitmap_clear(uint64_t *map, uint64_t first, uint64_t count);
 VFM_API bool vfm_bitmap_test(const uint64_t *map, uint64_t bit);
@@ -32,7 +34,7 @@ VFM_API uint64_t vfm_bitmap_count(const uint64_t *map, uint64_t first, uint64_t 
 
 /*
  * OR bits of @from into @to, from any bit to any bit; the bitmaps do not overlap. Words of zeros are not written when
- * @shared. Since: 0.1
+ * @shared; the words of @to must be aligned to 8 bytes then, which is not checked. Since: 0.1
  */
 VFM_API void vfm_bitmap_merge(uint64_t *to, uint64_t to_first, const uint64_t *from, uint64_t from_first,
 			      uint64_t count, bool shared);
@@ -40,7 +42,7 @@ VFM_API void vfm_bitmap_merge(uint64_t *to, uint64_t to_first, const uint64_t *f
 /**
  * struct vfm_bitmap_pages - pages that a bitmap speaks of
  * @page_shift: a page is 2^page_shift bytes, 63 at most
- * @words:      bit n is the page that begins at @start + n pages
+ * @words:      bit n is the page that begins at @start + n pages; words must be aligned to 8 bytes
  * @start:      any address; need not be a multiple of the page
  * @pages:      number of bits; the last page may reach beyond the address space, not begin there
  */
@@ -60,9 +62,9 @@ struct vfm_bitmap_pages {
  *
  * A page of @to becomes dirty when it holds a byte of the range that lies in a dirty page of @from. For a bitmap of
  * IOVAs that goes into one of guest addresses, set @from->start to the guest address of its bit 0, once per mapped
- * area. Return: 0; -EINVAL: size, page_shift, words missing, or the two starts differ by what is no multiple of the
- * smaller page; -EOVERFLOW: the range wraps; -ERANGE: it is not inside both bitmaps; -E2BIG: struct of a later version
- * with something set. Nothing is changed then. Since: 0.1
+ * area. Return: 0; -EINVAL: size, page_shift, words missing, @shared and the words of @to not aligned to 8 bytes, or
+ * the two starts differ by what is no multiple of the smaller page; -EOVERFLOW: the range wraps; -ERANGE: it is not
+ * inside both bitmaps; -E2BIG: struct of a later version with something set. Nothing is changed then. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_bitmap_merge_pages(const struct vfm_bitmap_pages *to,
 						  const struct vfm_bitmap_pages *from, uint64_t first, uint64_t bytes,
@@ -70,8 +72,8 @@ VFM_API VFM_MUST_CHECK int vfm_bitmap_merge_pages(const struct vfm_bitmap_pages 
 
 /* How the bits of a log lie: in words of the host, or byte after byte, which a little-endian host cannot tell apart. */
 enum vfm_bitmap_order {
-	VFM_BITMAP_WORDS = 0, /* kernel: VFIO, iommufd, KVM, vhost (it sets bits of an unsigned long) */
-	VFM_BITMAP_BYTES = 1, /* vhost-user: bit n is bit n % 8 of byte n / 8 */
+	VFM_BITMAP_WORDS = 0, /* kernel: VFIO, iommufd, vhost (they set bits of an unsigned long) */
+	VFM_BITMAP_BYTES = 1, /* vhost-user, KVM's dirty log: little-endian, bit n is bit n % 8 of byte n / 8 */
 };
 
 /**
@@ -82,7 +84,8 @@ enum vfm_bitmap_order {
  *
  * Each word is taken by one atomic exchange with acquire order, so a bit set meanwhile is either in @to now or still in
  * the log for the next call, and what was written before a bit was set is seen after it was taken. For the log of
- * vhost, whose bits nobody else clears. Return: number of bits that were set. Since: 0.1
+ * vhost, whose bits nobody else clears, and to bring a copy of KVM's into words. Return: number of bits that were set.
+ * Since: 0.1
  */
 VFM_API uint64_t vfm_bitmap_take(uint64_t *log, uint64_t first, uint64_t count, enum vfm_bitmap_order order,
 				 uint64_t *to, uint64_t to_first);

@@ -220,6 +220,25 @@ START_TEST(misuse_changes_nothing)
 }
 END_TEST
 
+START_TEST(shared_words_across_others_are_refused)
+{
+	struct vfm_bitmap_pages to = pages(large_words, 12, 0, 64);
+	struct vfm_bitmap_pages from = pages(small_words, 12, 0, 64);
+
+	memset(large_words, 0, sizeof(large_words));
+	memset(small_words, 0xff, sizeof(small_words));
+	for (size_t off = 1; off < sizeof(uint64_t); off++) {
+		to.words = (void *)((unsigned char *)large_words + off);
+		ck_assert_int_eq(vfm_bitmap_merge_pages(&to, &from, 0, 4096, true), -EINVAL);
+		ck_assert_int_eq(vfm_bitmap_merge_pages(&to, &from, 0, 0, true), -EINVAL);
+	}
+	ck_assert_uint_eq(vfm_bitmap_count(large_words, 0, 128), 0);
+	to.words = &large_words[1];
+	ck_assert_int_eq(vfm_bitmap_merge_pages(&to, &from, 0, 64 * 4096, true), 0);
+	ck_assert_uint_eq(large_words[1], UINT64_MAX);
+}
+END_TEST
+
 /* Ranges */
 
 START_TEST(a_cursor_is_checked)
@@ -303,6 +322,7 @@ int main(void)
 	tcase_add_test(tests, a_large_page_dirties_its_small_ones_in_the_range);
 	tcase_add_test(tests, the_end_of_the_address_space_is_reached);
 	tcase_add_loop_test(tests, misuse_changes_nothing, 0, (int)VFMI_ARRAY_SIZE(misuses));
+	tcase_add_test(tests, shared_words_across_others_are_refused);
 	tcase_add_test(tests, a_cursor_is_checked);
 	tcase_add_loop_test(tests, gaps_up_to_the_threshold_are_joined, 0, 6);
 	tcase_add_test(tests, the_fastest_is_chosen);

@@ -11,9 +11,11 @@
 /* Nothing a kernel offers has smaller or larger base pages. */
 #define MAX_PAGE_SHIFT 30u
 
+/* Looked at with each report and each new one of them, so that those of gone maps go faster than others come. */
+#define LOOKS 2
+
 struct vfmi_dirty_held {
-	struct vfmi_dirty_held *next;
-	uint64_t iova;
+	struct vfmi_area place; /* first */
 	uint64_t pages;
 	uint64_t words[];
 };
@@ -38,23 +40,66 @@ static void clear_inside(uint64_t *words, uint64_t iova, unsigned int shift, con
 		vfm_bitmap_clear(words, from, to - from);
 }
 
-static int hold(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_bits *bits, uint64_t pages)
+static struct vfmi_dirty_held *held_in(const struct vfmi_dirty_iommu *self, uint64_t first, uint64_t last)
 {
-	struct vfmi_dirty_held *held = self->held;
+	return (struct vfmi_dirty_held *)vfmi_areas_overlap(&self->held, first, last);
+}
+
+static void drop(struct vfmi_dirty_iommu *self, struct vfmi_dirty_held *held)
+{
+	vfmi_areas_remove(&self->held, &held->place);
+	free(held);
+}
+
+/* Nobody needs the pages of a map that is gone: an area which would ask for them is dirty as a whole. */
+static void drop_gone(struct vfmi_dirty_iommu *self)
+{
+	struct vfm_iova_range map;
+
+	for (unsigned int i = 0; i < LOOKS; i++) {
+		struct vfmi_dirty_held *held = held_in(self, self->look, UINT64_MAX);
+
+		if (!held) {
+			self->look = 0;
+			return;
+		}
+		self->look = held->place.last + 1;
+		if (!vfmi_iommu_map_at(self->iommu, held->place.iova, &map))
+			drop(self, held);
+	}
+}
+
+static struct vfmi_dirty_held *held_for(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_bits *bits)
+{
+	const uint64_t last = bits->iova + (bits->length - 1);
+	struct vfmi_dirty_held *held;
+
+	while ((held = held_in(self, bits->iova, last))) {
+		if (held->place.iova == bits->iova && held->place.last == last)
+			return held;
+		drop(self, held); /* of another map, whose place this one has */
+	}
+	drop_gone(self);
+	held = calloc(1, sizeof(*held) + (size_t)bits->bytes);
+	if (!held)
+		return NULL;
+	held->place.iova = bits->iova;
+	held->place.last = last;
+	held->pages = ((bits->length - 1) >> self->source.page_shift) + 1;
+	vfmi_areas_add(&self->held, &held->place);
+	return held;
+}
+
+static int hold(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_bits *bits)
+{
+	const uint64_t pages = ((bits->length - 1) >> self->source.page_shift) + 1;
+	struct vfmi_dirty_held *held;
 
 	if (vfm_bitmap_count(bits->words, 0, pages) == 0)
 		return 0;
-	while (held && (held->iova != bits->iova || held->pages != pages))
-		held = held->next;
-	if (!held) {
-		held = calloc(1, sizeof(*held) + (size_t)bits->bytes);
-		if (!held)
-			return -ENOMEM;
-		held->iova = bits->iova;
-		held->pages = pages;
-		held->next = self->held;
-		self->held = held;
-	}
+	held = held_for(self, bits);
+	if (!held)
+		return -ENOMEM;
 	vfm_bitmap_merge(held->words, 0, bits->words, 0, pages, false);
 	return 0;
 }
@@ -63,37 +108,35 @@ int vfmi_dirty_iommu_merge_held(struct vfmi_dirty_iommu *self, const struct vfmi
 				const struct vfmi_dirty_sink *sink, bool keep)
 {
 	const unsigned int shift = self->source.page_shift;
-	struct vfmi_dirty_held **at = &self->held;
-	struct vfmi_dirty_area part;
-	int r = 0;
+	struct vfmi_dirty_area part = *area;
+	struct vfmi_dirty_held *held;
+	uint64_t last;
+	int r;
 
-	while (*at && r == 0) {
-		struct vfmi_dirty_held *held = *at;
-		uint64_t last = held->iova + (held->pages << shift) - 1;
-
-		if (vfmi_dirty_part(area, held->iova, last, &part)) {
-			r = vfmi_dirty_merge(sink, &part, held->words, held->iova, shift);
-			if (r == 0 && !keep)
-				clear_inside(held->words, held->iova, shift, &part);
-		}
-		if (vfm_bitmap_count(held->words, 0, held->pages) == 0) {
-			*at = held->next;
-			free(held);
-		} else {
-			at = &held->next;
-		}
+	for (uint64_t at = area->iova; (held = held_in(self, at, last_of(area))); at = last + 1) {
+		last = held->place.last;
+		(void)vfmi_dirty_part(area, held->place.iova, last, &part);
+		r = vfmi_dirty_merge(sink, &part, held->words, held->place.iova, shift);
+		if (r < 0)
+			return r;
+		if (!keep)
+			clear_inside(held->words, held->place.iova, shift, &part);
+		if (vfm_bitmap_count(held->words, 0, held->pages) == 0)
+			drop(self, held);
+		if (last >= last_of(area))
+			break;
 	}
-	return r;
+	return 0;
 }
 
 void vfmi_dirty_iommu_clear(struct vfmi_dirty_iommu *self)
 {
-	while (self->held) {
-		struct vfmi_dirty_held *next = self->held->next;
+	struct vfmi_dirty_held *held;
 
-		free(self->held);
-		self->held = next;
-	}
+	while ((held = held_in(self, 0, UINT64_MAX)))
+		drop(self, held);
+	self->look = 0;
+	self->warned = false;
 	free(self->words);
 	self->words = NULL;
 	self->words_bytes = 0;
@@ -179,7 +222,7 @@ static int share(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_bits *bi
 		return r;
 	if (!keep)
 		clear_inside(bits->words, bits->iova, shift, &part);
-	return hold(self, bits, ((bits->length - 1) >> shift) + 1);
+	return hold(self, bits);
 }
 
 static int read_chunk(struct vfmi_dirty_iommu *self, uint64_t first, uint64_t last, const struct vfmi_dirty_area *area,
@@ -219,7 +262,7 @@ static int read_map(struct vfmi_dirty_iommu *self, const struct vfm_iova_range *
 	}
 }
 
-/* The books are asked first: a report that fails midway would have cleared pages for nothing. */
+/* Whether maps of the books make up @area without a gap; behind one the kernel tells nothing of a page table. */
 static bool is_mapped(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_area *area)
 {
 	struct vfm_iova_range map = { 0 };
@@ -230,34 +273,56 @@ static bool is_mapped(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_are
 	return false;
 }
 
-static int fail_area(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_area *area, const char *flaw,
-		     struct vfm_error *err)
+/* false in *@ret_whole: the maps end within @area. */
+static int read_maps(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_area *area,
+		     const struct vfmi_dirty_sink *sink, bool keep, bool *ret_whole, struct vfm_error *err)
 {
-	return VFMI_FAIL(self->source.ctx, err, EINVAL, NULL, VFMI_DIRTY_READ,
-			 "%s: %" PRIu64 " bytes at IOVA 0x%" PRIx64 ": %s", self->name, area->length, area->iova, flaw);
+	struct vfm_iova_range map = { 0 };
+	int r = 0;
+
+	*ret_whole = false;
+	for (uint64_t at = area->iova; r == 0 && !*ret_whole; at = map.last + 1) {
+		if (!vfmi_iommu_map_at(self->iommu, at, &map))
+			return 0;
+		r = read_map(self, &map, area, sink, keep, err);
+		*ret_whole = map.last >= last_of(area);
+	}
+	return r;
+}
+
+/* An area on its way out may well be unmapped; one that stays so without end is somebody's mistake. */
+static void mark_unmapped(struct vfmi_dirty_iommu *self, const struct vfmi_dirty_area *area,
+			  const struct vfmi_dirty_sink *sink, bool keep)
+{
+	const int level = keep || self->warned ? VFM_LOG_DEBUG : VFM_LOG_WARNING;
+
+	vfmi_dirty_all(sink, area);
+	vfmi_log(self->source.ctx, level,
+		 "%s: %s: %" PRIu64 " bytes at IOVA 0x%" PRIx64
+		 " are not mapped as a whole, so that all their pages count as written; what the owner of an adopted "
+		 "address space mapped is known by vfm_iommu_adopt_map()",
+		 VFMI_DIRTY_READ, self->name, area->length, area->iova);
+	self->warned = self->warned || !keep;
 }
 
 int vfmi_dirty_iommu_report(struct vfmi_dirty_source *source, const struct vfmi_dirty_area *area,
 			    const struct vfmi_dirty_sink *sink, bool keep, struct vfm_error *err)
 {
 	struct vfmi_dirty_iommu *self = (struct vfmi_dirty_iommu *)source;
-	struct vfm_iova_range map = { 0 };
-	uint64_t at = area->iova;
+	bool whole;
 	int r;
 
 	if (!self->runs)
-		return fail_area(self, area, "tracking does not run", err);
-	if (!is_mapped(self, area))
-		return fail_area(self, area,
-				 "the area is not mapped as a whole; what the owner of an adopted address space mapped "
-				 "is known by vfm_iommu_adopt_map()",
-				 err);
-	do {
-		if (!vfmi_iommu_map_at(self->iommu, at, &map))
-			return fail_area(self, area, "the area is being unmapped", err);
-		r = read_map(self, &map, area, sink, keep, err);
-		at = map.last + 1;
-	} while (r == 0 && map.last < last_of(area));
+		return VFMI_FAIL(source->ctx, err, EINVAL, NULL, VFMI_DIRTY_READ,
+				 "%s: %" PRIu64 " bytes at IOVA 0x%" PRIx64 ": tracking does not run", self->name,
+				 area->length, area->iova);
+	drop_gone(self);
+	r = read_maps(self, area, sink, keep, &whole, err);
+	/* The books are asked after it too: of a map that went meanwhile the kernel tells nothing, or an error. */
+	if ((r == 0 && !whole) || !is_mapped(self, area)) {
+		mark_unmapped(self, area, sink, keep);
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	r = vfmi_dirty_iommu_merge_held(self, area, sink, keep);

@@ -3,13 +3,12 @@
 #ifndef VFIOMIG_DIRTY_IOMMU_H
 #define VFIOMIG_DIRTY_IOMMU_H
 
+#include "areas.h"
 #include "dirty-source.h"
 #include "iommu-internal.h"
 
 /* Pages below that no bitmap of the caller tells apart. */
 #define VFMI_DIRTY_PAGE_SHIFT 12u
-
-struct vfmi_dirty_held;
 
 struct vfmi_dirty_iommu {
 	struct vfmi_dirty_source source; /* first */
@@ -27,14 +26,16 @@ struct vfmi_dirty_iommu {
 	/* of dirty-iommu.c alone */
 	uint64_t *words;
 	uint64_t words_bytes;
-	struct vfmi_dirty_held *held;
+	struct vfmi_areas held; /* of maps that were read beside an area, by IOVA */
+	uint64_t look;		/* where the next look for maps that are gone begins */
+	bool warned;		/* that an area is not mapped */
 };
 
 #define VFMI_DIRTY_READ "read dirty bitmap"
 
 /*
- * struct vfmi_dirty_ops.report of both kinds. An area is refused unless maps of the books make it up without a gap:
- * behind one the kernel tells nothing of a page table.
+ * struct vfmi_dirty_ops.report of both kinds. An area is dirty as a whole, which is said once, unless maps of the books
+ * make it up without a gap until it was read; the source and its other areas go on.
  */
 int vfmi_dirty_iommu_report(struct vfmi_dirty_source *source, const struct vfmi_dirty_area *area,
 			    const struct vfmi_dirty_sink *sink, bool keep, struct vfm_error *err);

@@ -71,7 +71,8 @@ VFM_API void vfm_tracker_free(struct vfm_tracker *tracker);
 /**
  * vfm_tracker_map() - say which guest addresses an area of IOVA stands for
  * @iommu:  the address space; its devices may join later or have joined already
- * @iova, @length: bytes; multiples of 4 KiB. What vfm_iommu_map() mapped there, or is about to
+ * @iova, @length: bytes; multiples of 4 KiB. What vfm_iommu_map() mapped there, or is about to; in an adopted address
+ *          space what vfm_iommu_adopt_map() was told. As long as it is not, it is dirty at every sync
  * @guest:  address of the first byte in the bitmap, a multiple of 4 KiB
  *
  * All its pages become dirty once, after every source of the address space sees it. A device log that must be started

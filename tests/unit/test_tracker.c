@@ -565,6 +565,25 @@ START_TEST(options_are_checked)
 }
 END_TEST
 
+/* Others set bits meanwhile: after the last page they belong to nobody. */
+START_TEST(a_shared_bitmap_is_counted_to_its_last_page)
+{
+	VFM_OPTS(vfm_tracker_opts, opts);
+	VFM_OPTS(vfm_tracker_report, report);
+
+	opts.flags = VFM_TRACKER_SHARED;
+	opts.sources = 1u << VFM_DIRTY_NONE;
+	opts.bitmap = (struct vfm_bitmap_pages){ sizeof(opts.bitmap), 12, words, GUEST_START, 70 };
+	MUST(vfmi_tracker_new_with(ctx, &opts, &makers, &tracker, &error));
+	map_pages(0, 0, 3, 67);
+	words[0] = 1;
+	words[1] |= UINT64_MAX << 6;
+	MUST(vfm_tracker_sync(tracker, 0, &report, &error));
+	ck_assert_uint_eq(report.dirty, 1 + 3);
+	machine_end();
+}
+END_TEST
+
 static int try_map(uint64_t iova, uint64_t length, uint64_t guest)
 {
 	return vfm_tracker_map(tracker, &world.spaces[0], iova, length, guest, &error);
@@ -697,6 +716,7 @@ int main(void)
 	tcase_add_test(rules, quiet_is_not_for_devices_that_cannot_answer);
 	tcase_add_test(rules, leaving_reports_what_was_written);
 	tcase_add_test(rules, options_are_checked);
+	tcase_add_test(rules, a_shared_bitmap_is_counted_to_its_last_page);
 	tcase_add_test(rules, areas_are_checked);
 	tcase_add_test(rules, devices_are_checked);
 	tcase_add_test(rules, many_areas);

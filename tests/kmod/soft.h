@@ -149,6 +149,7 @@ int soft_command(struct soft_device *sdev, u64 command);
 extern const struct vfio_log_ops soft_log_ops;
 void soft_log_note(struct soft_device *sdev, u64 iova, u64 length);
 void soft_log_forget(struct soft_device *sdev);
+void soft_log_reset(struct soft_device *sdev);
 
 /* soft_region.c */
 int soft_region_info(struct soft_device *sdev, struct vfio_region_info *info);

@@ -78,9 +78,14 @@ static int soft_block(ATTACH_ARGS)
 
 static int soft_attach(ATTACH_ARGS)
 {
-	if (soft_hit(to_platform_device(dev)->id, KNOB(attach_fail)))
+	unsigned int id = to_platform_device(dev)->id;
+	struct soft_domain *to = to_domain(domain);
+
+	if (soft_hit(id, KNOB(attach_fail)))
 		return -ENOMEM;
-	soft_switch(dev, to_domain(domain));
+	if (soft_knob(id, KNOB(attach_own)) && to->id != id)
+		return -EINVAL;
+	soft_switch(dev, to);
 	return 0;
 }
 

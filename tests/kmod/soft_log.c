@@ -22,6 +22,24 @@ void soft_log_forget(struct soft_device *sdev)
 	log->lost = false;
 }
 
+void soft_log_reset(struct soft_device *sdev)
+{
+	struct soft_log *log = &sdev->log;
+
+	switch (knob(sdev, log_reset)) {
+	case 0:
+		soft_log_forget(sdev);
+		break;
+	case 1:
+		xa_destroy(&log->dirty);
+		log->pages = 0;
+		log->lost = false;
+		break;
+	default:
+		break;
+	}
+}
+
 static bool soft_logged(const struct soft_log *log, u64 first, u64 last)
 {
 	for (u32 i = 0; i < log->count; i++)

@@ -43,6 +43,7 @@ static long soft_reset(struct soft_device *sdev)
 		return error(sdev, arc_errno);
 	mutex_lock(&sdev->lock);
 	soft_forget(sdev);
+	soft_log_reset(sdev);
 	mutex_unlock(&sdev->lock);
 	return 0;
 }

@@ -336,6 +336,7 @@ static const struct {
 	{ "arcs", 2, test_arcs },
 	{ "faults", 2, test_faults },
 	{ "hwpt", 1, test_hwpt },
+	{ "own", 2, test_own },
 	{ "log", 1, test_log },
 	{ "type1", 2, test_type1 },
 	{ "type1-all", 2, test_type1_all },

@@ -176,6 +176,28 @@ void test_hwpt(char **args)
 	soft_close(&s);
 }
 
+/* own NODE NODE: two devices of one address space, each with an HWPT of its own. */
+void test_own(char **args)
+{
+	struct soft a, b;
+
+	soft_open_hwpt(&a, args[0]);
+	soft_map(&a, IOVA, 0, PAGES, true);
+	soft_open_beside(&b, &a, args[1]);
+	set_reg(&b, KNOB(attach_own), 1);
+	ok(soft_attach(&b, a.hwpt) == -EINVAL, "attach_own refuses the other's HWPT");
+	ok(!soft_new_hwpt(&b) && !soft_attach(&b, b.hwpt), "but not its own");
+	ok(!hwpt_track(&a, true) && !hwpt_track(&b, true), "tracking");
+	ok(exact(&b, hwpt_source), "its writes are in its own");
+	write_some(&b);
+	ok(clean(&a, hwpt_source) && !clean(&b, hwpt_source), "and not in the other");
+	set_reg(&b, KNOB(attach_own), 0);
+	ok(!soft_attach(&b, a.hwpt) && !exact(&b, hwpt_source) && !clean(&a, hwpt_source),
+	   "without it any HWPT will do");
+	close(b.p.fd);
+	soft_close(&a);
+}
+
 static void log_limits(struct soft *s)
 {
 	const uint64_t half = MEMORY / 2;
@@ -229,6 +251,33 @@ static void log_limits(struct soft *s)
 	set_reg(s, KNOB(log_align), 0);
 }
 
+/* The log is on, before and after. */
+static void log_resets(struct soft *s)
+{
+	uint64_t page = PAGE;
+
+	set_reg(s, KNOB(log_reset), 2);
+	write_some(s);
+	ok(!probe_reset(&s->p) && reg(s, VFIOMIG_SOFT_LOG_DIRTY) == 9, "log_reset: keep all");
+	set_reg(s, KNOB(log_reset), 1);
+	ok(!probe_reset(&s->p) && reg(s, VFIOMIG_SOFT_LOG_ON) && clean(s, log_source),
+	   "log_reset: forget pages");
+	s->read_up_to = 0;
+	ok(exact(s, log_source), "and go on");
+	set_reg(s, KNOB(log_reset), 0);
+	write_some(s);
+	ok(!probe_reset(&s->p) && !reg(s, VFIOMIG_SOFT_LOG_ON) && !reg(s, VFIOMIG_SOFT_LOG_DIRTY),
+	   "else a reset ends it");
+	ok(!clean(s, log_source) && !log_start(s, IOVA, MEMORY, &page), "until START");
+	write_some(s);
+	set_reg(s, VFIOMIG_SOFT_BREAK, 1);
+	ok(!reg(s, VFIOMIG_SOFT_LOG_ON) && !log_start(s, IOVA, MEMORY, &page) &&
+		   clean(s, log_source),
+	   "so does ERROR, in which it can be started");
+	ok(!probe_reset(&s->p) && !log_start(s, IOVA, MEMORY, &page), "and reset ends that");
+	s->read_up_to = 0;
+}
+
 /* log NODE */
 void test_log(char **args)
 {
@@ -252,9 +301,7 @@ void test_log(char **args)
 	set_reg(&s, KNOB(log_report_fail), 1);
 	ok(log_source(&s, &told) == -ENOMEM, "log_report_fail");
 	ok(!log_source(&s, &told) && bits_count(&told) == 9, "nothing is lost by it");
-	write_some(&s);
-	ok(!probe_reset(&s.p) && reg(&s, VFIOMIG_SOFT_LOG_DIRTY) == 9, "a reset loses no page");
-	s.read_up_to = 0;
+	log_resets(&s);
 	set_reg(&s, KNOB(log_again), 1);
 	ok(!log_start(&s, IOVA, MEMORY, &page) && clean(&s, log_source), "log_again starts anew");
 	set_reg(&s, KNOB(log_again), 0);

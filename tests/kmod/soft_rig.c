@@ -96,13 +96,30 @@ int soft_attach(struct soft *s, uint32_t pt)
 	return ioctl(s->p.fd, DEVICE_ATTACH, &attach) ? -errno : 0;
 }
 
-void soft_open_hwpt(struct soft *s, const char *node)
+static void bind_to(struct soft *s, const char *node)
 {
 	struct {
 		uint32_t argsz, flags;
 		int32_t iommufd;
 		uint32_t devid;
-	} bind = { .argsz = sizeof(bind) };
+	} bind = { .argsz = sizeof(bind), .iommufd = s->p.iommufd };
+
+	s->p.fd = open(node, O_RDWR | O_CLOEXEC);
+	if (ioctl(s->p.fd, DEVICE_BIND_IOMMUFD, &bind))
+		bail("bind %s", node);
+	s->devid = bind.devid;
+}
+
+void soft_open_beside(struct soft *s, const struct soft *other, const char *node)
+{
+	*s = *other;
+	s->read_up_to = 0;
+	bind_to(s, node);
+	find_regions(s);
+}
+
+void soft_open_hwpt(struct soft *s, const char *node)
+{
 	struct {
 		uint32_t size, flags, ioas;
 	} ioas = { .size = sizeof(ioas) };
@@ -110,12 +127,11 @@ void soft_open_hwpt(struct soft *s, const char *node)
 	memset(s, 0, sizeof(*s));
 	s->group = s->container = -1;
 	s->memory = new_memory();
-	s->p.fd = open(node, O_RDWR | O_CLOEXEC);
-	bind.iommufd = s->p.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	if (ioctl(s->p.fd, DEVICE_BIND_IOMMUFD, &bind) || ioctl(s->p.iommufd, IOAS_ALLOC, &ioas))
-		bail("bind %s", node);
+	s->p.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	bind_to(s, node);
+	if (ioctl(s->p.iommufd, IOAS_ALLOC, &ioas))
+		bail("no address space");
 	s->p.ioas = ioas.ioas;
-	s->devid = bind.devid;
 	if (soft_new_hwpt(s))
 		bail("no HWPT that tracks");
 	if (soft_attach(s, s->hwpt))

@@ -36,6 +36,8 @@ typedef int (*source_fn)(struct soft *s, struct bits *bits);
 /* By node with an address space of its own; with an HWPT that tracks; by group with type1. */
 void soft_open(struct soft *s, const char *node);
 void soft_open_hwpt(struct soft *s, const char *node);
+/* Bound to the other's address space, not attached; all but p.fd is the other's to close. */
+void soft_open_beside(struct soft *s, const struct soft *other, const char *node);
 int soft_new_hwpt(struct soft *s);
 int soft_attach(struct soft *s, uint32_t pt);
 void soft_open_type1(struct soft *s, const char *group, const char *name);
@@ -81,6 +83,7 @@ void test_migrate(char **args);
 void test_arcs(char **args);
 void test_faults(char **args);
 void test_hwpt(char **args);
+void test_own(char **args);
 void test_log(char **args);
 void test_type1(char **args);
 void test_type1_all(char **args);

@@ -63,6 +63,7 @@ static struct file *soft_arc(struct soft_device *sdev, enum vfio_device_mig_stat
 void soft_break(struct soft_device *sdev)
 {
 	soft_session_close(sdev);
+	soft_log_reset(sdev);
 	sdev->state = VFIO_DEVICE_STATE_ERROR;
 }
 

@@ -110,7 +110,7 @@
 #define VFIOMIG_SOFT_PINNED	 0x2a8 /* ro: pages pinned now */
 #define VFIOMIG_SOFT_UNMAPS	 0x2b0 /* ro: unmap calls that reached the device since open */
 
-#define VFIOMIG_SOFT_LOG_ON	  0x300 /* ro: DMA logging is on; it is over resets, too */
+#define VFIOMIG_SOFT_LOG_ON	  0x300 /* ro: DMA logging is on */
 #define VFIOMIG_SOFT_LOG_RANGES	  0x308 /* ro: ranges it covers, after merging */
 #define VFIOMIG_SOFT_LOG_PAGE	  0x310 /* ro: its page size */
 #define VFIOMIG_SOFT_LOG_DIRTY	  0x318 /* ro: pages to be reported */
@@ -180,6 +180,8 @@ static inline __u64 vfiomig_soft_value(__u64 write)
  *	log_start_fail	the Nth START fails with log_errno
  *	log_report_fail	the Nth REPORT fails with log_errno, nothing forgotten
  *	log_errno
+ *	log_reset	what reset and ERROR do to the log: it ends (0), it forgets what was
+ *			written and goes on (1), nothing (2)
  *
  *	dirty_drop	a report loses the last 64 pages of what is asked for
  *	dirty_late	a page is reported one report later than it should be
@@ -189,6 +191,7 @@ static inline __u64 vfiomig_soft_value(__u64 write)
  *
  *	map_fail	the Nth call of the IOMMU's map fails with ENOMEM
  *	attach_fail	the Nth attach to an address space fails with ENOMEM
+ *	attach_own	only to an HWPT that was made for the device, else EINVAL
  *	hwpt_fail	the Nth HWPT of the device fails with ENOMEM
  *	track_fail	the Nth start of tracking in an HWPT of the device fails with log_errno
  */
@@ -227,6 +230,7 @@ static inline __u64 vfiomig_soft_value(__u64 write)
 	K(log_start_fail)                                                                          \
 	K(log_report_fail)                                                                         \
 	K(log_errno)                                                                               \
+	K(log_reset)                                                                               \
 	K(dirty_drop)                                                                              \
 	K(dirty_late)                                                                              \
 	K(dirty_all)                                                                               \
@@ -234,6 +238,7 @@ static inline __u64 vfiomig_soft_value(__u64 write)
 	K(dirty_miss)                                                                              \
 	K(map_fail)                                                                                \
 	K(attach_fail)                                                                             \
+	K(attach_own)                                                                              \
 	K(hwpt_fail)                                                                               \
 	K(track_fail)
 

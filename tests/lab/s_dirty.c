@@ -6,9 +6,10 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include "../kmod/vfiomig_soft.h"
-#include "lab.h"
+#include "dirty.h"
 
 /*
  * Memory is guest addresses from 0: the base, always mapped, and some blocks. IOVAs from IOVA on: the base, and slots,
@@ -25,45 +26,17 @@
 #define WINDOW_PAGES (BASE_PAGES + SLOTS * BLOCK_PAGES)
 #define QUIET_IOVA (IOVA + 2 * WINDOW_PAGES * PAGE)
 #define BLOCK_BYTES (BLOCK_PAGES * PAGE)
-#define SPACES 2u
-#define SEATS 4u
+/* In a layout of parts a block is one map and two areas: its last pages come first there, as many as this. */
+#define PART_PAGES 20u
+#define PART_BYTES (PART_PAGES * PAGE)
+#define REST_BYTES (BLOCK_BYTES - PART_BYTES)
 #define NO_BLOCK BLOCKS
-
-#define KNOB(name) VFIOMIG_SOFT_KNOB(VFIOMIG_SOFT_KNOB_##name)
-#define LOG (1u << VFM_DIRTY_DEVICE_LOG)
-#define HWPT (1u << VFM_DIRTY_HWPT)
-#define TYPE1 (1u << VFM_DIRTY_TYPE1)
-
-/*
- * A device: in which space, by which source it is to be seen, how it is set up before. A visitor comes and goes.
- */
-struct seat {
-	enum which which;
-	unsigned int space;
-	uint32_t source;
-	bool visitor;
-	uint64_t mode;
-	uint64_t run;
-	uint64_t knobs[2][2]; /* register, value */
-};
-
-struct layout {
-	uint32_t backends[SPACES];
-	uint32_t iommu_flags;
-	uint32_t sources;
-	uint32_t flags;
-	const char *log_pages; /* reports begin at multiples of that many; NULL: 1 */
-	unsigned int rounds;
-	bool all; /* nothing is told apart: every sync reports all */
-	int (*steal)(struct vfm_device *dev);
-	unsigned int seat_count;
-	struct seat seats[SEATS];
-};
 
 struct machine {
 	struct env *env;
 	const struct layout *layout;
 	uint8_t *memory;
+	uint8_t *parts; /* the same with the parts of blocks as they are mapped */
 	uint8_t *mirror;
 	struct vfm_iommu *iommus[SPACES];
 	struct vfm_device *devs[SEATS];
@@ -73,6 +46,7 @@ struct machine {
 	uint64_t least; /* pages that a sync has found */
 	uint64_t reported;
 	unsigned int restarted;
+	unsigned int lost; /* logs, so that as many must be restarted at least */
 	unsigned int seed;
 	pthread_mutex_t lock; /* of the mirror */
 	pthread_t sender;
@@ -144,16 +118,57 @@ static int round_trip(struct machine *m, uint32_t flags)
 
 /* areas */
 
-static int map_area(struct machine *m, unsigned int space, uint64_t iova, uint64_t length, uint64_t guest)
+static int map_memory(struct machine *m, unsigned int space, uint64_t iova, uint64_t length, uint8_t *memory)
 {
 	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
 	struct env *env = m->env;
 
-	map.vaddr = m->memory + guest;
+	map.vaddr = memory;
 	map.length = length;
 	map.iova = iova;
 	OK(vfm_iommu_map(m->iommus[space], &map, &env->err));
+	return 0;
+}
+
+static int map_area(struct machine *m, unsigned int space, uint64_t iova, uint64_t length, uint64_t guest)
+{
+	struct env *env = m->env;
+
+	if (map_memory(m, space, iova, length, m->memory + guest))
+		return -1;
 	OK(vfm_tracker_map(m->tracker, m->iommus[space], iova, length, guest, &env->err));
+	return 0;
+}
+
+static int map_block(struct machine *m, unsigned int space, uint64_t iova, unsigned int page)
+{
+	struct vfm_iommu *iommu = m->iommus[space];
+	uint64_t guest = page * PAGE;
+	struct env *env = m->env;
+
+	if (!m->layout->parts)
+		return map_area(m, space, iova, BLOCK_BYTES, guest);
+	if (map_memory(m, space, iova, BLOCK_BYTES, m->parts + guest))
+		return -1;
+	OK(vfm_tracker_map(m->tracker, iommu, iova, PART_BYTES, guest + REST_BYTES, &env->err));
+	OK(vfm_tracker_map(m->tracker, iommu, iova + PART_BYTES, REST_BYTES, guest, &env->err));
+	return 0;
+}
+
+static int unmap_block(struct machine *m, unsigned int space, uint64_t iova, uint32_t flags)
+{
+	struct vfm_iommu *iommu = m->iommus[space];
+	struct env *env = m->env;
+
+	if (m->layout->parts) {
+		flags |= VFM_TRACKER_KEEP_MAP;
+		OK(vfm_tracker_unmap(m->tracker, iommu, iova, PART_BYTES, flags, &env->err));
+		OK(vfm_tracker_unmap(m->tracker, iommu, iova + PART_BYTES, REST_BYTES, flags, &env->err));
+	} else {
+		OK(vfm_tracker_unmap(m->tracker, iommu, iova, BLOCK_BYTES, flags, &env->err));
+	}
+	if (flags & VFM_TRACKER_KEEP_MAP)
+		OK(vfm_iommu_unmap(iommu, iova, BLOCK_BYTES, &env->err));
 	return 0;
 }
 
@@ -164,7 +179,7 @@ static uint64_t slot_iova(unsigned int slot)
 
 static int fill_slot(struct machine *m, unsigned int space, unsigned int slot, unsigned int block)
 {
-	if (map_area(m, space, slot_iova(slot), BLOCK_BYTES, (BASE_PAGES + block * BLOCK_PAGES) * PAGE))
+	if (map_block(m, space, slot_iova(slot), BASE_PAGES + block * BLOCK_PAGES))
 		return -1;
 	m->blocks[space][slot] = block;
 	return 0;
@@ -187,7 +202,8 @@ static int empty_slot(struct machine *m, unsigned int space, unsigned int slot)
 	unsigned int block = m->blocks[space][slot];
 	struct env *env = m->env;
 
-	OK(vfm_tracker_unmap(m->tracker, m->iommus[space], slot_iova(slot), BLOCK_BYTES, 0, &env->err));
+	if (unmap_block(m, space, slot_iova(slot), 0))
+		return -1;
 	m->blocks[space][slot] = NO_BLOCK;
 	copy_taken(m);
 	if (!is_mapped(m, block))
@@ -205,6 +221,11 @@ static int change_slot(struct machine *m)
 	return any(m, 4) ? fill_slot(m, space, slot, any(m, BLOCKS)) : 0;
 }
 
+static int write_quietly(struct machine *m, unsigned int page)
+{
+	return soft_write(m->env, m->devs[0], QUIET_IOVA + page * PAGE + 64, 128, any(m, 1u << 30));
+}
+
 /*
  * A guest's driver takes away what its device does not use any more: what was written before is told, and where pages
  * are told apart nothing else is.
@@ -214,13 +235,9 @@ static int unmap_quietly(struct machine *m, bool keep)
 	struct env *env = m->env;
 	uint64_t bits;
 
-	if (map_area(m, 0, QUIET_IOVA, BLOCK_BYTES, QUIET_PAGE * PAGE) || round_trip(m, 0) ||
-	    soft_write(env, m->devs[0], QUIET_IOVA + 5 * PAGE + 64, 128, any(m, 1u << 30)))
+	if (map_block(m, 0, QUIET_IOVA, QUIET_PAGE) || round_trip(m, 0) || write_quietly(m, any(m, BLOCK_PAGES)) ||
+	    unmap_block(m, 0, QUIET_IOVA, VFM_TRACKER_QUIET | (keep ? VFM_TRACKER_KEEP_MAP : 0)))
 		return -1;
-	OK(vfm_tracker_unmap(m->tracker, m->iommus[0], QUIET_IOVA, BLOCK_BYTES,
-			     VFM_TRACKER_QUIET | (keep ? VFM_TRACKER_KEEP_MAP : 0), &env->err));
-	if (keep)
-		OK(vfm_iommu_unmap(m->iommus[0], QUIET_IOVA, BLOCK_BYTES, &env->err));
 	bits = vfm_bitmap_count(m->bitmap, QUIET_PAGE, BLOCK_PAGES);
 	if (!m->sends && !m->layout->all)
 		REQUIRE_RESULT(bits, 1);
@@ -234,16 +251,21 @@ static int unmap_quietly(struct machine *m, bool keep)
 static int open_seat(struct machine *m, unsigned int at)
 {
 	const struct seat *seat = &m->layout->seats[at];
+	struct vfm_iommu *iommu = m->iommus[seat->space];
+	VFM_OPTS(vfm_open, open);
 	struct env *env = m->env;
 
-	OK(vfm_device_open_attached(env->ctx, env->names[seat->which], m->iommus[seat->space], &m->devs[at],
-				    &env->err));
+	open.name = env->names[seat->which];
+	open.flags = vfm_iommu_backend(iommu) == VFM_BACKEND_IOMMUFD ? VFM_OPEN_CDEV : VFM_OPEN_GROUP;
+	OK(vfm_device_open_with(env->ctx, &open, &m->devs[at], &env->err));
+	OK(vfm_device_bind(m->devs[at], iommu, &env->err));
 	if (soft_clear_knobs(env, m->devs[at]))
 		return -1;
 	for (unsigned int i = 0; i < 2; i++) {
 		if (seat->knobs[i][0] && soft_set(env, m->devs[at], seat->knobs[i][0], seat->knobs[i][1]))
 			return -1;
 	}
+	OK(vfm_device_attach(m->devs[at], &env->err));
 	return 0;
 }
 
@@ -292,6 +314,26 @@ static int visit(struct machine *m, unsigned int at)
 	vfm_device_close(m->devs[at]);
 	m->devs[at] = NULL;
 	return 0;
+}
+
+/*
+ * Where it will never write again a device has written before it was reset, and once more before anybody looks. With
+ * @broken it gets into ERROR between.
+ */
+static int reset(struct machine *m, bool broken)
+{
+	struct env *env = m->env;
+
+	if (map_block(m, 0, QUIET_IOVA, QUIET_PAGE) || round_trip(m, 0) || write_quietly(m, 5) || write_quietly(m, 30))
+		return -1;
+	if (broken && (soft_set(env, m->devs[0], VFIOMIG_SOFT_BREAK, 1) || (any(m, 2) && round_trip(m, 0))))
+		return -1;
+	OK(vfm_device_reset(m->devs[0], &env->err));
+	m->lost += m->layout->seats[0].source == VFM_DIRTY_DEVICE_LOG;
+	if (write_quietly(m, 7) || write_quietly(m, 40) || run_seat(m, 0) || round_trip(m, 0))
+		return -1;
+	REQUIRE_RESULT(differ(m, QUIET_PAGE, BLOCK_PAGES), 0);
+	return unmap_block(m, 0, QUIET_IOVA, VFM_TRACKER_QUIET);
 }
 
 static int visitors(struct machine *m)
@@ -372,7 +414,7 @@ static void stop_sending(struct machine *m)
 }
 
 /* Refused as long as one of them runs, and the books are as before. */
-static int end(struct machine *m)
+static int finish(struct machine *m)
 {
 	VFM_OPTS(vfm_tracker_report, report);
 	struct env *env = m->env;
@@ -401,6 +443,26 @@ static void dispose(struct machine *m)
 		vfm_iommu_close(m->iommus[i]);
 }
 
+/* @at of the file @fd is seen at @address, too. */
+static bool see(uint8_t *address, uint64_t length, int fd, uint64_t at)
+{
+	return mmap(address, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)at) != MAP_FAILED;
+}
+
+/* The memory twice, in the order of guest addresses and with the parts of blocks as they are mapped. */
+static bool open_parts(struct machine *m)
+{
+	int fd = memfd_create("parts", MFD_CLOEXEC);
+	bool good = fd >= 0 && ftruncate(fd, PAGES * PAGE) == 0 && see(m->memory, PAGES * PAGE, fd, 0);
+
+	for (uint64_t at = BASE_PAGES * PAGE; good && at < PAGES * PAGE; at += BLOCK_BYTES)
+		good = see(m->parts + at, PART_BYTES, fd, at + REST_BYTES) &&
+		       see(m->parts + at + PART_BYTES, REST_BYTES, fd, at);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
 static int play(struct env *env, const struct layout *layout, int (*script)(struct machine *m))
 {
 	struct machine m = { .env = env, .layout = layout, .least = PAGES, .seed = 4711 };
@@ -409,7 +471,8 @@ static int play(struct env *env, const struct layout *layout, int (*script)(stru
 	pthread_mutex_init(&m.lock, NULL);
 	m.memory = env_memory(env, PAGES * PAGE);
 	m.mirror = env_memory(env, PAGES * PAGE);
-	REQUIRE(m.memory && m.mirror);
+	m.parts = layout->parts ? env_memory(env, PAGES * PAGE) : m.memory;
+	REQUIRE(m.memory && m.parts && m.mirror && (!layout->parts || open_parts(&m)));
 	memset(m.memory, 0x11, PAGES * PAGE);
 	for (unsigned int i = 0; i < SPACES; i++) {
 		for (unsigned int slot = 0; slot < SLOTS; slot++)
@@ -434,13 +497,22 @@ static int disturb(struct machine *m, unsigned int number)
 		return -1;
 	if (number % 16 == 14 && unmap_quietly(m, number % 32 == 14))
 		return -1;
-	if (number % 64 == 40) {
-		OK(vfm_device_reset(m->devs[0], &env->err));
-		if (run_seat(m, 0))
-			return -1;
-	}
-	if (number % 64 == 60 && m->layout->steal)
+	if (number % 32 == 8 && reset(m, number % 64 == 8))
+		return -1;
+	if (number % 64 == 60 && m->layout->steal) {
 		OK(m->layout->steal(m->devs[0]));
+		m->lost++;
+	}
+	return 0;
+}
+
+static int count_hwpts(struct machine *m, uint32_t count)
+{
+	VFM_OPTS(vfm_hwpt, hwpt);
+	struct env *env = m->env;
+
+	OK(vfm_iommu_hwpt(m->iommus[0], count - 1, &hwpt));
+	REQUIRE_RESULT(vfm_iommu_hwpt(m->iommus[0], count, &hwpt), -ENODATA);
 	return 0;
 }
 
@@ -453,11 +525,38 @@ static int everything(struct machine *m)
 		if (disturb(m, number) || soft_wait_writes(env, m->devs[0], 4) || round_trip(m, 0))
 			return -1;
 	}
-	if (end(m))
+	if (finish(m))
 		return -1;
 	REQUIRE_RESULT(differ(m, 0, PAGES), 0);
 	REQUIRE(layout->all || m->least < PAGES / 2);
-	REQUIRE(!layout->steal || m->restarted >= layout->rounds / 64);
+	REQUIRE(m->restarted >= m->lost);
+	return layout->hwpts ? count_hwpts(m, layout->hwpts) : 0;
+}
+
+/*
+ * What an IOMMU tells of an area of which the middle is not mapped leaves out all behind the hole: so all of the area
+ * is reported, and of others no more than was written.
+ */
+static int hole(struct machine *m)
+{
+	const uint64_t end = BLOCK_BYTES / 4;
+	struct env *env = m->env;
+
+	if (round_trip(m, 0) || map_memory(m, 0, QUIET_IOVA, end, m->memory + QUIET_PAGE * PAGE) ||
+	    map_memory(m, 0, QUIET_IOVA + 3 * end, end, m->memory + QUIET_PAGE * PAGE + 3 * end))
+		return -1;
+	OK(vfm_tracker_map(m->tracker, m->iommus[0], QUIET_IOVA, BLOCK_BYTES, QUIET_PAGE * PAGE, &env->err));
+	copy_taken(m);
+	m->least = PAGES;
+	for (unsigned int number = 0; number < m->layout->rounds; number++) {
+		if (write_quietly(m, 3) || write_quietly(m, BLOCK_PAGES - 3) || round_trip(m, 0))
+			return -1;
+		REQUIRE_RESULT(differ(m, QUIET_PAGE, BLOCK_PAGES), 0);
+	}
+	if (finish(m))
+		return -1;
+	REQUIRE_RESULT(differ(m, 0, PAGES), 0);
+	REQUIRE(m->least < PAGES / 2);
 	return 0;
 }
 
@@ -472,179 +571,23 @@ static int unnoticed(struct machine *m)
 		if (soft_wait_writes(env, m->devs[0], 50) || round_trip(m, 0))
 			return -1;
 	}
-	if (end(m))
+	if (finish(m))
 		return -1;
 	REQUIRE(differ(m, 0, PAGES) > 0);
 	return 0;
 }
 
-static int by_log(struct env *env)
+int dirty_everything(struct env *env, const struct layout *layout)
 {
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_IOMMUFD },
-		.sources = LOG,
-		.rounds = 200,
-		.steal = soft_steal_log,
-		.seat_count = 3,
-		.seats = {
-			{ .which = FIRST, .source = VFM_DIRTY_DEVICE_LOG },
-			{ .which = SECOND, .source = VFM_DIRTY_DEVICE_LOG, .visitor = true,
-			  .run = VFIOMIG_SOFT_RUN_STRADDLE },
-			{ .which = THIRD, .source = VFM_DIRTY_DEVICE_LOG, .run = VFIOMIG_SOFT_RUN_READS },
-		},
-	};
-
-	return play(env, &layout, everything);
+	return play(env, layout, everything);
 }
 
-/* A driver with one range, and one that answers for 64 pages at a time and tells no less than 16 KiB apart. */
-static int by_poor_log(struct env *env)
+int dirty_unnoticed(struct env *env, const struct layout *layout)
 {
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_IOMMUFD },
-		.sources = LOG,
-		.log_pages = "64",
-		.rounds = 200,
-		.steal = soft_steal_log,
-		.seat_count = 2,
-		.seats = {
-			{ .which = FIRST, .source = VFM_DIRTY_DEVICE_LOG, .knobs = { { KNOB(log_max_ranges), 1 } } },
-			{ .which = THIRD, .source = VFM_DIRTY_DEVICE_LOG, .visitor = true,
-			  .run = VFIOMIG_SOFT_RUN_STRADDLE,
-			  .knobs = { { KNOB(log_align), 64 }, { KNOB(log_page), 16384 } } },
-		},
-	};
-
-	return play(env, &layout, everything);
+	return play(env, layout, unnoticed);
 }
 
-static int by_hwpt(struct env *env)
+int dirty_hole(struct env *env, const struct layout *layout)
 {
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_IOMMUFD },
-		.iommu_flags = VFM_IOMMU_DIRTY_TRACKING,
-		.sources = HWPT,
-		.rounds = 200,
-		.seat_count = 2,
-		.seats = {
-			{ .which = FIRST, .source = VFM_DIRTY_HWPT },
-			{ .which = SECOND, .source = VFM_DIRTY_HWPT, .visitor = true,
-			  .run = VFIOMIG_SOFT_RUN_STRADDLE },
-		},
-	};
-
-	return play(env, &layout, everything);
+	return play(env, layout, hole);
 }
-
-static int by_type1(struct env *env)
-{
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_TYPE1V2 },
-		.sources = TYPE1,
-		.rounds = 200,
-		.steal = soft_steal_type1,
-		.seat_count = 2,
-		.seats = {
-			{ .which = THIRD, .source = VFM_DIRTY_TYPE1 },
-			{ .which = FOURTH, .source = VFM_DIRTY_TYPE1, .visitor = true, .mode = VFIOMIG_SOFT_PIN,
-			  .run = VFIOMIG_SOFT_RUN_STRADDLE },
-		},
-	};
-
-	return play(env, &layout, everything);
-}
-
-/* Its pages are pinned all the time, so all are dirty all the time. */
-static int by_type1_all(struct env *env)
-{
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_TYPE1V2 },
-		.sources = TYPE1,
-		.rounds = 64,
-		.all = true,
-		.seat_count = 2,
-		.seats = {
-			{ .which = FIRST, .source = VFM_DIRTY_TYPE1 },
-			{ .which = THIRD, .source = VFM_DIRTY_TYPE1, .visitor = true },
-		},
-	};
-
-	return play(env, &layout, everything);
-}
-
-static int by_all_at_once(struct env *env)
-{
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_IOMMUFD, VFM_BACKEND_TYPE1V2 },
-		.iommu_flags = VFM_IOMMU_DIRTY_TRACKING,
-		.flags = VFM_TRACKER_SHARED,
-		.rounds = 200,
-		.seat_count = 4,
-		.seats = {
-			{ .which = FIRST, .source = VFM_DIRTY_HWPT, .knobs = { { KNOB(log_max_bytes), 4096 } } },
-			{ .which = SECOND, .source = VFM_DIRTY_DEVICE_LOG, .visitor = true },
-			{ .which = THIRD, .space = 1, .source = VFM_DIRTY_TYPE1,
-			  .knobs = { { KNOB(log_max_bytes), 4096 } } },
-			{ .which = FOURTH, .space = 0, .source = VFM_DIRTY_DEVICE_LOG,
-			  .run = VFIOMIG_SOFT_RUN_STRADDLE },
-		},
-	};
-
-	return play(env, &layout, everything);
-}
-
-static int by_nothing(struct env *env)
-{
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_IOMMUFD },
-		.rounds = 64,
-		.all = true,
-		.seat_count = 2,
-		.seats = {
-			{ .which = THIRD, .source = VFM_DIRTY_NONE, .knobs = { { KNOB(log_max_bytes), 4096 } } },
-			{ .which = FIRST, .source = VFM_DIRTY_DEVICE_LOG, .visitor = true },
-		},
-	};
-
-	return play(env, &layout, everything);
-}
-
-static int log_lies(struct env *env)
-{
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_IOMMUFD },
-		.sources = LOG,
-		.rounds = 16,
-		.seat_count = 1,
-		.seats = { { .which = THIRD, .source = VFM_DIRTY_DEVICE_LOG } },
-	};
-
-	return play(env, &layout, unnoticed);
-}
-
-static int hwpt_lies(struct env *env)
-{
-	static const struct layout layout = {
-		.backends = { VFM_BACKEND_IOMMUFD },
-		.iommu_flags = VFM_IOMMU_DIRTY_TRACKING,
-		.sources = HWPT,
-		.rounds = 16,
-		.seat_count = 1,
-		.seats = { { .which = FIRST, .source = VFM_DIRTY_HWPT } },
-	};
-
-	return play(env, &layout, unnoticed);
-}
-
-const struct lab_test dirty_tests[] = {
-	{ "dirty", "device logs", by_log },
-	{ "dirty", "device logs of drivers that can do little", by_poor_log },
-	{ "dirty", "page tables of the IOMMU", by_hwpt },
-	{ "dirty", "type1, devices that pin and that copy", by_type1 },
-	{ "dirty", "type1, a device behind an IOMMU", by_type1_all },
-	{ "dirty", "all sources at once", by_all_at_once },
-	{ "dirty", "a device that nobody sees", by_nothing },
-	{ "dirty", "a log that misses writes is found out", log_lies },
-	{ "dirty", "an IOMMU that misses writes is found out", hwpt_lies },
-	{ NULL, NULL, NULL },
-};

@@ -34,6 +34,7 @@ done
 merge soft_probe free log-pin "$(node 2)" -
 diag "dirty pages of the IOMMU"
 merge soft_probe hwpt "$(node 0)"
+merge soft_probe own "$(node 0)" "$(node 1)"
 merge soft_probe free hwpt "$(node 0)" -
 diag "dirty pages of type1"
 merge soft_probe type1-all "$(group 0)" "$(name 0)"

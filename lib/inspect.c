@@ -174,6 +174,21 @@ static int tell_devices(const struct inspection *in, vfm_stream_device_fn *fn, v
 	return r;
 }
 
+/* What is neither said of the stream, nor our own lack of memory, nor the caller's wish, the channel has said. */
+static int fail_read(struct vfm_context *ctx, struct vfm_error *err, int r, const char *why)
+{
+	const bool channel = r != -EBADMSG && r != -EPROTONOSUPPORT && r != -ENOMEM && r != -ECANCELED;
+	const struct vfmi_where where = {
+		.step = "inspect",
+		.state_from = VFM_STATE_UNKNOWN,
+		.state_to = VFM_STATE_UNKNOWN,
+		.state_now = VFM_STATE_UNKNOWN,
+		.flags = channel ? VFM_ERROR_PEER : 0,
+	};
+
+	return vfmi_fail(ctx, err, -r, &where, "%s", why);
+}
+
 int vfm_stream_inspect(struct vfm_context *ctx, const struct vfm_io *io, vfm_stream_device_fn *fn, void *user,
 		       struct vfm_stream_summary *ret_summary, struct vfm_error *ret_error)
 {
@@ -195,7 +210,7 @@ int vfm_stream_inspect(struct vfm_context *ctx, const struct vfm_io *io, vfm_str
 	if (ret_summary)
 		vfmi_sized_out(ret_summary, &in->summary, sizeof(in->summary));
 	if (r < 0)
-		VFMI_FAIL(ctx, ret_error, -r, NULL, "inspect", "%s", vfmi_stream_reader_why(in->reader));
+		fail_read(ctx, ret_error, r, vfmi_stream_reader_why(in->reader));
 	else
 		r = tell_devices(in, fn, user);
 

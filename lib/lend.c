@@ -414,6 +414,10 @@ int vfm_lender_dispatch(struct vfm_lender *lender, struct vfm_lend_info *ret_inf
 	int r = 0;
 
 	info.pid = -1;
+	/* What is served cannot be told a second time. */
+	if (!ret_info || ret_info->size < offsetof(struct vfm_lend_info, pid))
+		return VFMI_FAIL(lender->ctx, ret_error, EINVAL, NULL, LEND_STEP,
+				 "no room to tell the event: the info is missing or its size is not set");
 	/* First who is there: it may just have returned what the next one comes for. */
 	serve_peer(lender, &info);
 	if (info.event == VFM_LEND_NONE)

@@ -441,6 +441,7 @@ static int await_commit(struct restore *s)
 	int r;
 
 	s->step = RESTORE_LOADED;
+	s->t.patient = true;
 	s->t.result.commit = VFM_COMMIT_DOUBT;
 	r = put_reply(s, VFMI_FRAME_LOADED, NULL, 0);
 	if (!r)
@@ -488,8 +489,10 @@ static int settle(struct restore *s)
 		r = await_commit(s);
 	if (!r)
 		r = vfmi_target_run(&s->target, then);
-	if (s->step == RESTORE_OWNED)
+	if (s->step == RESTORE_OWNED) {
+		s->t.error.flags &= ~(uint32_t)VFM_ERROR_RETRYABLE;
 		say_started(s);
+	}
 	return r < 0 ? r : vfmi_transfer_phase(&s->t, VFM_PHASE_DONE, s->t.progress.bytes);
 }
 
@@ -561,7 +564,7 @@ int vfm_restore(struct vfm_device *const *devs, size_t count, const struct vfm_i
 		r = vfmi_target_init(&s->target, &s->t, devs, count);
 	if (!r)
 		r = restore_run(s);
-	if (!r)
+	if (!r || s->step == RESTORE_OWNED)
 		hand_out_blob(s);
 	if (s->reader)
 		s->t.result.stream_bytes = vfmi_stream_reader_bytes(s->reader);

@@ -299,6 +299,7 @@ static int give_up(struct save *s)
 	int r;
 
 	s->step = SAVE_GIVEN_UP;
+	s->t.patient = true;
 	s->t.result.commit = VFM_COMMIT_DOUBT;
 	r = put_frame(s, VFMI_FRAME_GIVEN_UP, VFMI_NO_DEVICE, NULL, 0);
 	if (!r)

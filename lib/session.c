@@ -18,6 +18,7 @@
 enum session_phase {
 	SESSION_OPEN,
 	SESSION_DEAD, /* data lost or damaged: only abort and close may follow */
+	SESSION_LOST, /* the same, somebody else having moved the device: where it is now is theirs to say */
 	SESSION_OVER, /* finished or aborted: the device is free again */
 };
 
@@ -440,16 +441,17 @@ static bool in_precopy(const struct vfm_session *s)
 static int data_fail(struct vfm_session *s, int code, const char *step, struct vfm_error *err)
 {
 	struct vfmi_where where = where_of(s, step);
-	uint32_t open = SESSION_OPEN;
+	uint32_t open = SESSION_OPEN, dead = SESSION_DEAD;
 
 	(void)atomic_compare_exchange_strong(&s->phase, &open, SESSION_DEAD);
 	where.state_now = ask_state(s);
 	where.flags = 0;
 	if (where.state_now == VFM_STATE_ERROR || (s->load && where.state_now == VFM_STATE_RESUMING))
 		where.flags |= VFM_ERROR_NEEDS_RESET;
-	if (atomic_load(&s->phase) == SESSION_OVER ||
-	    (code == ENODEV && where.state_now != VFM_STATE_UNKNOWN && where.state_now != VFM_STATE_ERROR &&
-	     !is_data_state(s, where.state_now)))
+	if (code == ENODEV && where.state_now != VFM_STATE_UNKNOWN && where.state_now != VFM_STATE_ERROR &&
+	    !is_data_state(s, where.state_now))
+		(void)atomic_compare_exchange_strong(&s->phase, &dead, SESSION_LOST);
+	if (atomic_load(&s->phase) == SESSION_OVER || atomic_load(&s->phase) == SESSION_LOST)
 		return vfmi_fail(s->ctx, err, ECANCELED, &where, "the session is over: the device was moved meanwhile");
 	return vfmi_fail(s->ctx, err, code, &where, "%s", vfmi_errno_text(code));
 }
@@ -460,7 +462,7 @@ static int refuse_use(const struct vfm_session *s, bool load, const char *step, 
 
 	if (s->load != load)
 		return step_fail(s, err, EINVAL, step, load ? "this session saves" : "this session loads");
-	if (phase == SESSION_DEAD)
+	if (phase == SESSION_DEAD || phase == SESSION_LOST)
 		return step_fail(s, err, EPROTO, step, "the session failed before; it can only be aborted");
 	if (phase == SESSION_OVER)
 		return step_fail(s, err, ECANCELED, step, "the session is over");
@@ -670,8 +672,10 @@ out:
 	return r;
 }
 
-static int abort_save(struct vfm_session *s, struct vfm_error *err)
+static int abort_save(struct vfm_session *s, bool lost, struct vfm_error *err)
 {
+	if (lost && atomic_load(&s->state) != s->abort_state)
+		return step_fail(s, err, ECANCELED, "abort", "somebody else has moved the device, it is left to them");
 	if (atomic_load(&s->state) == VFM_STATE_ERROR)
 		return step_fail(s, err, ENOTRECOVERABLE, "abort", "the device is in ERROR");
 	return go_back(s, s->abort_state, err);
@@ -692,7 +696,7 @@ int vfm_session_abort(struct vfm_session *s, uint32_t *ret_state, struct vfm_err
 	phase = atomic_exchange(&s->phase, SESSION_OVER);
 	if (phase != SESSION_OVER) {
 		atomic_store(&s->state, ask_state(s));
-		r = s->load ? reset(s, ret_error) : abort_save(s, ret_error);
+		r = s->load ? reset(s, ret_error) : abort_save(s, phase == SESSION_LOST, ret_error);
 	}
 	if (ret_state)
 		*ret_state = atomic_load(&s->state);

@@ -475,8 +475,9 @@ static void abandon(struct vfmi_source_device *d)
 {
 	VFM_OPTS(vfm_error, ignored);
 
-	/* where this got the device is asked afterwards */
-	(void)vfm_session_abort(d->session, NULL, &ignored);
+	/* where this got the device is asked afterwards, unless it is somebody else's by now */
+	if (vfm_session_abort(d->session, NULL, &ignored) == -ECANCELED)
+		d->touched = false;
 	vfm_session_close(d->session);
 	d->session = NULL;
 }
@@ -513,7 +514,7 @@ static const struct vfmi_source_device *device_meant(const struct vfmi_source *s
 void vfmi_source_rollback(struct vfmi_source *source)
 {
 	struct vfmi_transfer *t = source->t;
-	const struct vfmi_source_device *meant = device_meant(source);
+	const struct vfmi_source_device *meant;
 	bool touched = false;
 	bool all = true;
 
@@ -521,6 +522,7 @@ void vfmi_source_rollback(struct vfmi_source *source)
 	for (size_t i = source->count; i-- > 0;)
 		if (source->devices[i].session)
 			abandon(&source->devices[i]);
+	meant = device_meant(source);
 	for (size_t i = source->count; i-- > 0;) {
 		if (!source->devices[i].touched)
 			continue;

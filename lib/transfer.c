@@ -6,6 +6,7 @@
 
 #define TELL_NS 100000000ull
 #define MARK_NS 1000000000ull
+#define TIMEOUT_PAUSE_NS 1000000ull
 #define NS_PER_S 1e9
 
 static const char *phase_name(uint32_t phase)
@@ -142,16 +143,56 @@ uint32_t vfmi_transfer_then(const struct vfmi_transfer *t, uint32_t fallback)
 	return then == VFM_STATE_ERROR || then == VFM_STATE_UNKNOWN ? fallback : then;
 }
 
+/*
+ * Once a verdict is out, giving up the wait for the peer's word is what makes the doubt: only a caller who cancels, or
+ * a channel that has ended, may do that.
+ */
+static int64_t channel_read(void *user, void *buf, size_t length)
+{
+	struct vfmi_transfer *t = user;
+
+	for (;;) {
+		int64_t n = t->channel.read(t->channel.user, buf, length);
+
+		if (n != -ETIMEDOUT || !t->patient)
+			return n;
+		if (vfm_cancel_is_set(t->opts.cancel))
+			return -ECANCELED;
+		/* a channel that says so at once must not keep a processor busy */
+		t->sys->ops->sleep_ns(t->sys, TIMEOUT_PAUSE_NS);
+	}
+}
+
+static int channel_write(void *user, const void *buf, size_t length)
+{
+	struct vfmi_transfer *t = user;
+
+	return t->channel.write(t->channel.user, buf, length);
+}
+
+static int channel_flush(void *user)
+{
+	struct vfmi_transfer *t = user;
+
+	return t->channel.flush(t->channel.user);
+}
+
 int vfmi_transfer_io(struct vfmi_transfer *t, const struct vfm_io *from, bool writes, struct vfm_io *ret)
 {
-	int r = vfmi_io_in(ret, from);
+	struct vfm_io *io = &t->channel;
+	int r = vfmi_io_in(io, from);
 
 	if (r < 0)
 		return vfmi_transfer_refuse(t, -r, "the channel is missing or of a wrong size");
-	if (ret->flags)
-		return vfmi_transfer_refuse(t, EINVAL, "unknown flags 0x%x of the channel", ret->flags);
-	if (writes ? !ret->write : !ret->read)
+	if (io->flags)
+		return vfmi_transfer_refuse(t, EINVAL, "unknown flags 0x%x of the channel", io->flags);
+	if (writes ? !io->write : !io->read)
 		return vfmi_transfer_refuse(t, EINVAL, "the channel cannot be %s", writes ? "written" : "read");
+	*ret = (struct vfm_io){ .size = sizeof(*ret),
+				.user = t,
+				.read = io->read ? channel_read : NULL,
+				.write = io->write ? channel_write : NULL,
+				.flush = io->flush ? channel_flush : NULL };
 	return 0;
 }
 

@@ -25,6 +25,8 @@ struct vfmi_transfer {
 	struct vfm_device *const *devs; /* the caller's, watched until the end */
 	size_t count;
 	uint32_t watched[VFM_STREAM_MAX_DEVICES]; /* what vfmi_device_watch_begin() armed */
+	struct vfm_io channel;			  /* the caller's, in this library's size */
+	bool patient;				  /* a read goes on past the channel's timeout */
 };
 
 /*
@@ -51,7 +53,10 @@ void vfmi_transfer_downtime_end(struct vfmi_transfer *t);
 VFM_PRINTF(3, 4) int vfmi_transfer_refuse(struct vfmi_transfer *t, int code, const char *fmt, ...);
 VFM_PRINTF(4, 5) int vfmi_transfer_peer(struct vfmi_transfer *t, int r, const char *step, const char *fmt, ...);
 
-/* A channel as the caller passed it, in this library's size; @need_write or read side must be there. */
+/*
+ * A channel as the caller passed it; the write or the read side must be there. While t->patient is set, which is for
+ * the thread that reads, its reads do not end by -ETIMEDOUT.
+ */
 int vfmi_transfer_io(struct vfmi_transfer *t, const struct vfm_io *from, bool writes, struct vfm_io *ret);
 
 /* A random stream id. */

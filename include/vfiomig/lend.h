@@ -52,7 +52,8 @@ struct vfm_lend_info {
  * Interrupt eventfds that a borrower armed and returned become the device's (vfm_device_irq_eventfd()), those of
  * vectors that it disarmed are closed. Not while another thread arms interrupts of a lent device.
  *
- * Return: 0 (ret_info->event may be VFM_LEND_NONE), or -errno. Since: 0.1
+ * Return: 0 (ret_info->event may be VFM_LEND_NONE), -EINVAL (no room in ret_info for the event, nothing was served), or
+ * -errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_lender_dispatch(struct vfm_lender *lender, struct vfm_lend_info *ret_info,
 					       struct vfm_error *ret_error);

@@ -176,8 +176,8 @@ VFM_API VFM_MUST_CHECK int vfm_session_finish(struct vfm_session *session, uint3
  * over whatever comes back, except for -EBUSY (another call is moving the device).
  * Return: 0 when the device is in the state meant (save: abort_state; load: RUNNING, blank), else -errno with the
  * truth in *ret_state;
- * -ENOTRECOVERABLE when a saved device is in ERROR, -ECANCELED when somebody else loads into it by now (it is left to
- * them), -EINVAL when the session was over. Since: 0.1
+ * -ENOTRECOVERABLE when a saved device is in ERROR, -ECANCELED when somebody else loads into it by now, or a read found
+ * that they had moved it (it is left to them), -EINVAL when the session was over. Since: 0.1
  */
 VFM_API int vfm_session_abort(struct vfm_session *session, uint32_t *ret_state, struct vfm_error *ret_error);
 

@@ -15,7 +15,8 @@ extern "C" {
 
 /**
  * struct vfm_io - a byte channel
- * @read:  up to @length bytes into @buf; returns bytes, 0 at the end, or -errno. Short reads allowed. NULL: write only
+ * @read:  up to @length bytes into @buf; returns bytes, 0 at the end, or -errno. Short reads allowed. NULL: write only.
+ *         -ETIMEDOUT: nothing came so far; where waiting must go on, a transfer asks again (see vfm_save())
  * @write: all @length bytes or failure; returns 0 or -errno. NULL: read only
  * @flush: what was written must reach the peer now; NULL: nothing to do
  *

@@ -111,6 +111,9 @@ struct vfm_transfer_result {
  * Several devices are all brought to P2P before any stops; they need P2P unless VFM_TRANSFER_NO_P2P.
  * On a duplex channel the destination's match comes before any device stops, and its verdict on the load before the
  * source gives up; after a failure before that every device is back in the state found. Never resets a device.
+ * Once the source gave up it waits for the destination's answer past any -ETIMEDOUT of the channel, which would be
+ * doubt where there is none; so does vfm_restore() once it has told its verdict. @cancel and the end of the channel end
+ * that.
  *
  * Return: 0, -EREMOTEIO (the destination refuses: incompatible), -EOPNOTSUPP, -EPIPE and other channel errnos
  * (VFM_ERROR_PEER), -EPROTO (the peer broke order), -ECANCELED, -EINPROGRESS (result.commit is DOUBT), or as for
@@ -127,7 +130,7 @@ VFM_API VFM_MUST_CHECK int vfm_save(struct vfm_device *const *devs, size_t count
  * touched are reset: blank, RUNNING (VFM_ERROR_WAS_RESET says so). On a duplex channel, once the source was told the
  * verdict, the state here may be the only one: nothing is reset any more unless the source says that it keeps its own.
  * result.commit tells: DOUBT, the source's decision is not known and the devices stay in STOP; DONE, the source gave up
- * but a device did not start.
+ * but a device did not start: its state is here alone, so go on holding it; the blob is handed out as after success.
  * A stream that is cut short is damaged; on a channel that can be written too it is the source that hung up, and
  * VFM_ERROR_RETRYABLE says that no device had been touched.
  * Return: 0, -EBADMSG, -EPROTONOSUPPORT, -EREMOTEIO (the match table refuses), -EINVAL (map), -EPIPE (the source hung

@@ -23,7 +23,9 @@ enum vfm_endpoint_flag {
 /**
  * struct vfm_endpoint_opts
  * @flags: enum vfm_endpoint_flag, exactly one of READ and WRITE
- * @timeout_ms: for connecting, accepting and each wait for the peer; 0: for ever
+ * @timeout_ms: for connecting, accepting and each wait for the peer; 0: for ever. Transfers wait past it for the last
+ *              words of a handover, see vfm_save()
+ * @reserved: 0
  * @cancel: may be NULL; makes every wait end with -ECANCELED
  * @name: what messages call the endpoint, for callers that name it otherwise ("exec:COMMAND"); NULL: as it is opened
  */

@@ -188,7 +188,8 @@ int vfm_endpoint_open(struct vfm_context *ctx, const char *spec, const struct vf
 		r = make(ctx, spec, &known, &ep);
 	if (r < 0)
 		return VFMI_FAIL(ctx, ret_error, -r, NULL, "endpoint", "%s: %s", spec, vfmi_errno_text(-r));
-	r = set_kind(ep, ret_error);
+	r = known.reserved ? vfmi_endpoint_fail(ep, ret_error, EINVAL, 0, "what is reserved in the options must be 0")
+			   : set_kind(ep, ret_error);
 	if (r == 0)
 		r = ep->kind->open(ep, ret_error);
 	if (r < 0) {

@@ -10,15 +10,27 @@
 #define CONNECT_RETRY_NS 20000000u
 
 /* Frames that wait for an answer must not wait for more data; a peer's host that died must be noticed. */
+/*
+ * A host that has died is noticed within a minute and a half, also where nothing is due. TCP_USER_TIMEOUT would cut off
+ * a peer that is busy with its devices and does not read.
+ */
 static void tune(struct vfm_endpoint *ep, int fd, sa_family_t family)
 {
-	const int one = 1;
+	static const struct {
+		int level;
+		int name;
+		int value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },    { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, 30 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 10 }, { IPPROTO_TCP, TCP_KEEPCNT, 6 },
+	};
 
 	if (family != AF_INET && family != AF_INET6)
 		return;
-	/* either failing costs time, not correctness */
-	ep->sys->ops->setsockopt(ep->sys, fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	ep->sys->ops->setsockopt(ep->sys, fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	/* one that fails costs time, not correctness */
+	for (size_t i = 0; i < VFMI_ARRAY_SIZE(options); i++)
+		ep->sys->ops->setsockopt(ep->sys, fd, options[i].level, options[i].name, &options[i].value,
+					 sizeof(options[i].value));
 }
 
 /* Both directions get a descriptor of their own: each may be closed without the other noticing. */

@@ -203,6 +203,10 @@ START_TEST(options_are_sized)
 	vfm_endpoint_close(ep);
 	longer.tail = 1;
 	ck_assert_int_eq(open_with("state", &longer.opts, &ep), -E2BIG);
+	longer.tail = 0;
+	longer.opts.reserved = 1;
+	ck_assert_int_eq(open_with("state", &longer.opts, &ep), -EINVAL);
+	longer.opts.reserved = 0;
 	longer.opts.size = 4;
 	ck_assert_int_eq(open_with("state", &longer.opts, &ep), -EINVAL);
 	longer.opts.size = 0;

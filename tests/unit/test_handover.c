@@ -4,8 +4,55 @@
 
 /* duplex */
 
+/* An end whose channel gives up a wait for the peer again and again once the verdict is near. */
+struct impatient {
+	struct duplex_end *end;
+	struct vfm_cancel *cancel; /* triggered by the last of its timeouts, or NULL */
+	unsigned int timeouts;
+	bool near;
+};
+
+static int64_t impatient_read(void *user, void *buf, size_t length)
+{
+	struct impatient *impatient = user;
+
+	if (!impatient->near || !impatient->timeouts)
+		return duplex_read(impatient->end, buf, length);
+	if (--impatient->timeouts == 0)
+		vfm_cancel_trigger(impatient->cancel);
+	return -ETIMEDOUT;
+}
+
+static int impatient_write(void *user, const void *buf, size_t length)
+{
+	struct impatient *impatient = user;
+
+	return duplex_write(impatient->end, buf, length);
+}
+
+static int see_verdict(void *user, const struct vfm_progress *progress)
+{
+	struct impatient *impatient = user;
+
+	impatient->near = progress->phase == VFM_PHASE_FINISH;
+	return 0;
+}
+
+static struct vfm_io impatient_io(struct impatient *impatient, struct duplex_end *end, struct vfm_transfer_opts *opts)
+{
+	impatient->end = end;
+	opts->progress = see_verdict;
+	opts->progress_user = impatient;
+	opts->cancel = impatient->cancel;
+	return (struct vfm_io){
+		.size = sizeof(struct vfm_io), .user = impatient, .read = impatient_read, .write = impatient_write
+	};
+}
+
 struct destination {
 	struct duplex_end end;
+	struct vfm_transfer_opts source_opts;
+	struct impatient *impatient[2]; /* of the source and of the destination, NULL: one that waits */
 	struct vfm_transfer_opts opts;
 	struct vfm_transfer_result result;
 	struct vfm_error error;
@@ -16,7 +63,7 @@ struct destination {
 static void *run_destination(void *user)
 {
 	struct destination *d = user;
-	struct vfm_io io = duplex_io(&d->end);
+	struct vfm_io io = d->impatient[1] ? impatient_io(d->impatient[1], &d->end, &d->opts) : duplex_io(&d->end);
 
 	d->r = vfm_restore(&m.dev[d->slot], 1, &io, &d->opts, &d->result, &d->error);
 	duplex_hang_up(&d->end);
@@ -26,17 +73,18 @@ static void *run_destination(void *user)
 static int hand_over(unsigned int from, struct destination *d, struct duplex *duplex)
 {
 	struct duplex_end end = { duplex, 0 };
-	struct vfm_io io = duplex_io(&end);
+	struct vfm_io io = d->impatient[0] ? impatient_io(d->impatient[0], &end, &d->source_opts) : duplex_io(&end);
 	pthread_t thread;
 	int r;
 
+	d->source_opts.size = sizeof(d->source_opts);
 	d->end = (struct duplex_end){ duplex, 1 };
 	d->opts.size = sizeof(d->opts);
 	d->opts.then_state = VFM_STATE_RUNNING;
 	d->result.size = sizeof(d->result);
 	d->error.size = sizeof(d->error);
 	ck_assert_int_eq(pthread_create(&thread, NULL, run_destination, d), 0);
-	r = vfm_save(&m.dev[from], 1, &io, NULL, &result, &error);
+	r = vfm_save(&m.dev[from], 1, &io, &d->source_opts, &result, &error);
 	duplex_hang_up(&end);
 	pthread_join(thread, NULL);
 	return r;
@@ -97,6 +145,72 @@ START_TEST(handover_failed)
 	ck_assert_uint_eq(machine_state(&m, 1), VFM_STATE_RUNNING);
 	ck_assert(machine_is_blank(&m, EDU_B));
 	duplex_destroy(&duplex);
+}
+END_TEST
+
+/* The source has given up: what does not start here is here all the same, whole, and no second try would find it. */
+START_TEST(handover_that_does_not_start)
+{
+	struct destination d = { .slot = 1, .source_opts = { .blob = "blob", .blob_length = 4 } };
+	struct duplex duplex;
+	char *blob = NULL, fault[24];
+	size_t length = 0;
+
+	duplex_init(&duplex);
+	d.opts.ret_blob = (void **)&blob;
+	d.opts.ret_blob_length = &length;
+	/* RUNNING -> P2P -> STOP -> RESUMING -> STOP, then P2P and RUNNING */
+	snprintf(fault, sizeof(fault), "fail-arc=%d", _i);
+	ck_assert_int_eq(vfm_sim_poke(m.sim, EDU_B, fault), 0);
+	ck_assert_msg(hand_over(0, &d, &duplex) == 0, "%s", error.message);
+	ck_assert_uint_eq(result.commit, VFM_COMMIT_DONE);
+	ck_assert_int_eq(d.r, -EIO);
+	ck_assert_uint_eq(d.result.commit, VFM_COMMIT_DONE);
+	ck_assert(!(d.error.flags & (VFM_ERROR_RETRYABLE | VFM_ERROR_WAS_RESET)));
+	ck_assert_uint_eq(machine_state(&m, 0), VFM_STATE_STOP);
+	ck_assert_uint_eq(machine_state(&m, 1), _i == 5 ? VFM_STATE_STOP : VFM_STATE_RUNNING_P2P);
+	ck_assert(machine_same_contents(&m, EDU_A, EDU_B));
+	ck_assert_uint_eq(length, 4);
+	ck_assert_mem_eq(blob, "blob", 4);
+	free(blob);
+	duplex_destroy(&duplex);
+}
+END_TEST
+
+/* A wait that ends after the verdict would be the doubt itself. */
+START_TEST(timeout_after_the_verdict_is_no_doubt)
+{
+	struct impatient impatient = { .timeouts = 3 };
+	struct destination d = { .slot = 1 };
+	struct duplex duplex;
+
+	duplex_init(&duplex);
+	d.impatient[_i] = &impatient;
+	ck_assert_msg(hand_over(0, &d, &duplex) == 0, "%s", error.message);
+	ck_assert_msg(d.r == 0, "%s", d.error.message);
+	ck_assert_uint_eq(impatient.timeouts, 0);
+	ck_assert_uint_eq(result.commit, VFM_COMMIT_DONE);
+	ck_assert_uint_eq(d.result.commit, VFM_COMMIT_DONE);
+	duplex_destroy(&duplex);
+}
+END_TEST
+
+/* A caller who has enough of waiting still ends it, and knows what that means. */
+START_TEST(cancel_after_the_verdict_is_doubt)
+{
+	struct impatient impatient = { .timeouts = 2 };
+	struct destination d = { .slot = 1 };
+	struct duplex duplex;
+
+	duplex_init(&duplex);
+	ck_assert_int_eq(vfm_cancel_new(m.ctx, &impatient.cancel), 0);
+	d.impatient[_i] = &impatient;
+	hand_over(0, &d, &duplex);
+	ck_assert_int_eq(_i ? d.r : error.code, _i ? -EINPROGRESS : EINPROGRESS);
+	ck_assert_uint_eq(_i ? d.result.commit : result.commit, VFM_COMMIT_DOUBT);
+	ck_assert_uint_eq(machine_state(&m, (unsigned int)_i), VFM_STATE_STOP);
+	duplex_destroy(&duplex);
+	vfm_cancel_free(impatient.cancel);
 }
 END_TEST
 
@@ -314,6 +428,9 @@ static void add_duplex(Suite *suite)
 	tcase_add_test(tc, handover_refused);
 	tcase_add_test(tc, handover_failed);
 	tcase_add_test(tc, handover_kept);
+	tcase_add_loop_test(tc, handover_that_does_not_start, 5, 7);
+	tcase_add_loop_test(tc, timeout_after_the_verdict_is_no_doubt, 0, 2);
+	tcase_add_loop_test(tc, cancel_after_the_verdict_is_doubt, 0, 2);
 	tcase_add_loop_test(tc, dropping_is_tried_twice, 1, 3);
 	tcase_add_loop_test(tc, handover_cut_at_every_byte, 0, 2);
 	tcase_add_test(tc, doubt_of_the_source_is_the_last_error);

@@ -181,6 +181,27 @@ START_TEST(inspect_tells_what_it_can_of_a_damaged_stream)
 }
 END_TEST
 
+static int64_t failing_read(void *user, void *buf, size_t length)
+{
+	const int *code = user;
+
+	(void)buf, (void)length;
+	return -*code;
+}
+
+/* What the channel says is not said of the stream; a caller who cancels is nobody's trouble. */
+START_TEST(inspect_tells_the_channel_from_the_stream)
+{
+	int codes[] = { ECONNRESET, ETIMEDOUT, EIO, ECANCELED, EBADMSG };
+	const struct vfm_io io = { .size = sizeof(io), .user = &codes[_i], .read = failing_read };
+	struct vfm_error error = { .size = sizeof(error) };
+
+	ck_assert_int_eq(vfm_stream_inspect(NULL, &io, NULL, NULL, NULL, &error), -codes[_i]);
+	ck_assert_int_eq(error.code, codes[_i]);
+	ck_assert_uint_eq(error.flags, _i < 3 ? VFM_ERROR_PEER : 0);
+}
+END_TEST
+
 START_TEST(an_aborted_stream_is_damaged_and_says_why)
 {
 	struct vfm_error error = { .size = sizeof(error) };
@@ -274,6 +295,7 @@ int main(void)
 	tcase_add_loop_test(tests, odd_configuration_records, 0, (int)VFMI_ARRAY_SIZE(odd_records));
 	tcase_add_test(tests, inspect_gives_back_what_the_callback_says);
 	tcase_add_test(tests, inspect_tells_what_it_can_of_a_damaged_stream);
+	tcase_add_loop_test(tests, inspect_tells_the_channel_from_the_stream, 0, 5);
 	tcase_add_test(tests, an_aborted_stream_is_damaged_and_says_why);
 	tcase_add_test(tests, simulated_streams_hold_simulated_devices);
 	tcase_add_test(tests, unknown_records_of_a_device);

@@ -190,7 +190,9 @@ START_TEST(foreign_session_is_refused)
 	VFM_OPTS(vfm_error, err);
 	struct vfm_session *session = save(0, 0);
 	struct vfm_session *second = NULL;
+	const uint32_t to = _i ? VFM_STATE_STOP : VFM_STATE_RUNNING;
 	struct vfm_device *other;
+	uint32_t state;
 
 	adopt.device_fd = vfm_device_fd(m.dev[0]);
 	adopt.iommufd = -1;
@@ -199,13 +201,16 @@ START_TEST(foreign_session_is_refused)
 	ck_assert_int_eq(vfm_session_load(other, NULL, &second, &err), -EBUSY);
 	ck_assert_uint_eq(machine_state(&m, 0), VFM_STATE_STOP_COPY);
 	/* it may still move the device: then the session finds that it is over */
-	ck_assert_int_eq(vfm_device_set_state(other, VFM_STATE_RUNNING, NULL, &err), 0);
+	ck_assert_int_eq(vfm_device_set_state(other, to, NULL, &err), 0);
 	ck_assert_int_eq(vfm_session_read(session, buf, sizeof(buf), &(size_t){ 0 }, &err), -ECANCELED);
-	ck_assert_uint_eq(err.state_now, VFM_STATE_RUNNING);
+	ck_assert_uint_eq(err.state_now, to);
 	ck_assert_int_eq(vfm_session_read(session, buf, sizeof(buf), &(size_t){ 0 }, &err), -EPROTO);
+	/* and leaves it to them, wherever they put it */
+	ck_assert_int_eq(vfm_session_abort(session, &state, &err), _i ? -ECANCELED : 0);
+	ck_assert_uint_eq(state, to);
 	vfm_session_close(session);
 	vfm_device_close(other);
-	ck_assert_uint_eq(machine_state(&m, 0), VFM_STATE_RUNNING);
+	ck_assert_uint_eq(machine_state(&m, 0), to);
 }
 END_TEST
 
@@ -582,7 +587,7 @@ int main(void)
 	tcase_add_test(tc, live_save_begins_where_the_device_is);
 	tcase_add_test(tc, save_refuses);
 	tcase_add_test(tc, one_session_a_device);
-	tcase_add_test(tc, foreign_session_is_refused);
+	tcase_add_loop_test(tc, foreign_session_is_refused, 0, 2);
 	tcase_add_test(tc, moved_device_does_not_stop_copy);
 	tcase_add_test(tc, finish_needs_the_end);
 	tcase_add_test(tc, directions_do_not_mix);

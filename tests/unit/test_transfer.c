@@ -293,6 +293,37 @@ START_TEST(progress_tells_each_phase)
 }
 END_TEST
 
+/* A borrower of the same device that is at work while it is saved. */
+static int move_to_stop(void *user, const struct vfm_progress *progress)
+{
+	struct vfm_device *other = user;
+
+	if (progress->phase == VFM_PHASE_STOP_COPY)
+		ck_assert_int_eq(vfm_device_set_state(other, VFM_STATE_STOP, NULL, NULL), 0);
+	return 0;
+}
+
+/* What they put into it by then is neither to be made run nor to be told as what was found. */
+START_TEST(device_moved_in_a_save_is_left_to_whom_moved_it)
+{
+	VFM_OPTS(vfm_transfer_opts, opts);
+	VFM_OPTS(vfm_adopt, adopt);
+	unsigned int slot = 0;
+	struct vfm_device *other;
+
+	adopt.device_fd = vfm_device_fd(m.dev[0]);
+	adopt.iommufd = -1;
+	ck_assert_int_eq(vfm_device_adopt(m.ctx, &adopt, &other, NULL), 0);
+	opts.progress = move_to_stop;
+	opts.progress_user = other;
+	ck_assert_int_eq(save_of(&slot, 1, &opts), -ECANCELED);
+	ck_assert_uint_eq(error.state_now, VFM_STATE_STOP);
+	ck_assert_ptr_null(strstr(error.message, "back in the state found"));
+	ck_assert_uint_eq(machine_state(&m, 0), VFM_STATE_STOP);
+	vfm_device_close(other);
+}
+END_TEST
+
 START_TEST(callback_cancels)
 {
 	struct watch w = { .cancel_at = (uint32_t)_i };
@@ -492,6 +523,7 @@ static void add_one_way(Suite *suite)
 	tcase_add_test(tc, device_in_error_is_refused);
 	tcase_add_loop_test(tc, blob_arrives, 0, 5);
 	tcase_add_test(tc, progress_tells_each_phase);
+	tcase_add_test(tc, device_moved_in_a_save_is_left_to_whom_moved_it);
 	tcase_add_loop_test(tc, callback_cancels, VFM_PHASE_SETUP, VFM_PHASE_DONE);
 	tcase_add_test(tc, token_cancels);
 	tcase_add_loop_test(tc, configuration_arrives, 0, 4);

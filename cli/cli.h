@@ -161,12 +161,24 @@ __attribute__((format(printf, 5, 6))) int cli_fail_at(struct cli *cli, int code,
 						      const char *fmt, ...);
 /* One that @error describes, where its exit code has been decided already. Return: @code. */
 int cli_fail_as(struct cli *cli, int code, const struct vfm_error *error);
+/* The failure of a call, @number its errno: only this one gives the document an errno. Return: @code. */
+__attribute__((format(printf, 6, 7))) int cli_fail_errno(struct cli *cli, int code, int number, const char *device,
+							 const char *step, const char *fmt, ...);
 int cli_fail_memory(struct cli *cli);
 /* A state as the document has it: a name, or null for one that is not known. */
 void cli_add_state(struct out_node *node, const char *key, const char *label, uint32_t state);
 __attribute__((format(printf, 2, 3))) void cli_warn(struct cli *cli, const char *fmt, ...);
 /* What happens while it happens; silenced by --quiet. */
 __attribute__((format(printf, 2, 3))) void cli_note(struct cli *cli, const char *fmt, ...);
+
+/*
+ * The array @key of the document for one more entry, NULL where no document is wanted: only the newest are kept, those
+ * that had to go are counted in the number @left_out.
+ */
+struct out_node *cli_list_for(struct cli *cli, const char *key, const char *left_out);
+
+/* main.c: whether what is told becomes a document. */
+bool cli_wants_json(const struct cli *cli);
 
 /* main.c: print what there is for people now, for commands that go on; the JSON document is printed at the end. */
 void cli_tell_now(struct cli *cli);
@@ -175,10 +187,12 @@ void cli_tell_now(struct cli *cli);
 int signals_install(struct vfm_cancel *cancel);
 void signals_forget(void); /* the cancel token is about to go */
 int signals_first(void);   /* the first that came, 0 for none */
-int signals_take(void);	   /* one that came and was not taken yet, 0 for none */
+/* One that came and was not taken yet, 0 for none. @ret_by_terminal: all in its foreground got it. */
+int signals_take(bool *ret_by_terminal);
 unsigned int signals_count(void);
 int signals_wake_fd(void); /* readable after a signal or the end of a child; -1 before installation */
 void signals_drain(void);  /* makes it unreadable again */
+void signals_rearm(void);  /* readable once more, for those who wait after one who drained it */
 
 /* progress.c */
 int progress_show(void *user_cli, const struct vfm_progress *progress);

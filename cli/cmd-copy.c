@@ -80,6 +80,14 @@ static int hold_target(struct cli *cli, struct holder *holder, struct cli_device
 	return r;
 }
 
+static int check_count(struct cli *cli, const struct cli_devices *devices, void *user)
+{
+	(void)user;
+	if (devices->count == 2)
+		return 0;
+	return cli_usage(cli, "copy: one source and one destination; a holder's devices are told apart by #INDEX");
+}
+
 static int run(struct cli *cli, const void *config, char **operands, size_t count)
 {
 	const struct copy_config *copy = config;
@@ -91,17 +99,14 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 		r = holder_prepare(cli, &copy->holder, &holder);
 	if (r)
 		return r;
-	r = devices_open(cli, operands, count, &devices);
+	r = devices_open_checked(cli, operands, count, false, check_count, NULL, &devices);
 	if (r) {
 		holder_free(holder);
 		return r;
 	}
 	source = (struct cli_devices){ .items = &devices.items[0], .count = 1 };
 	target = (struct cli_devices){ .items = &devices.items[1], .count = 1 };
-	if (devices.count != 2)
-		r = cli_usage(cli, "copy: one source and one destination; a holder's devices are told apart by #INDEX");
-	else
-		r = copy_between(cli, copy, &source, &target);
+	r = copy_between(cli, copy, &source, &target);
 	if (r == 0 && keeps(copy))
 		r = hold_target(cli, holder, &devices);
 	devices_close(&devices);

@@ -110,6 +110,36 @@ static int parse_memory(struct watch *watch, const struct dirty_config *config, 
 
 /* beginning */
 
+/* The address space of a lent device, once for all that have it. */
+static struct vfm_iommu *lent_space(const struct cli_devices *devices, size_t index)
+{
+	const struct cli_device *items = devices->items;
+	struct vfm_iommu *iommu = items[index].opened_here ? NULL : vfm_device_iommu(items[index].dev);
+
+	for (size_t i = 0; i < index && iommu; i++) {
+		if (!items[i].opened_here && vfm_device_iommu(items[i].dev) == iommu)
+			return NULL;
+	}
+	return iommu;
+}
+
+static int check_lent(struct cli *cli, const struct cli_devices *devices, void *user)
+{
+	const struct watch *watch = user;
+	int r = 0;
+
+	for (size_t i = 0; i < devices->count && r == 0; i++) {
+		struct vfm_device *dev = devices->items[i].dev;
+
+		if (dev && !vfm_device_iommu(dev))
+			r = cli_fail_at(cli, CLI_UNSUPPORTED, vfm_device_name(dev), "track",
+					"%s came without its address space", vfm_device_name(dev));
+		else if (lent_space(devices, i))
+			r = dirty_memory_check(cli, &watch->memory, lent_space(devices, i), false);
+	}
+	return r;
+}
+
 static int open_devices(struct watch *watch, char **operands, size_t count)
 {
 	const bool wants_hwpt = !watch->sources || watch->sources & 1u << VFM_DIRTY_HWPT;
@@ -119,41 +149,14 @@ static int open_devices(struct watch *watch, char **operands, size_t count)
 		if (!device_is_lent(operands[i]))
 			device_warn_open(cli, operands[i]);
 	}
-	if (wants_hwpt)
-		return devices_open_tracked(cli, operands, count, &watch->devices);
-	return devices_open(cli, operands, count, &watch->devices);
+	return devices_open_checked(cli, operands, count, wants_hwpt, check_lent, watch, &watch->devices);
 }
 
-/* The address space of a lent device, once for all that have it. */
-static struct vfm_iommu *lent_space(const struct watch *watch, size_t index)
+static int fail_begin(struct watch *watch, const struct vfm_error *error)
 {
-	const struct cli_device *items = watch->devices.items;
-	struct vfm_iommu *iommu = vfm_device_iommu(items[index].dev);
-
-	for (size_t i = 0; i < index; i++) {
-		if (vfm_device_iommu(items[i].dev) == iommu)
-			return NULL;
-	}
-	return items[index].opened_here ? NULL : iommu;
-}
-
-static int check_spaces(struct watch *watch)
-{
-	const struct cli_devices *devices = &watch->devices;
-	int r = 0;
-
-	for (size_t i = 0; i < devices->count && r == 0; i++) {
-		struct vfm_device *dev = devices->items[i].dev;
-
-		if (!vfm_device_iommu(dev))
-			r = cli_fail_at(watch->cli, CLI_UNSUPPORTED, vfm_device_name(dev), "track",
-					"%s came without its address space", vfm_device_name(dev));
-		else if (lent_space(watch, i))
-			r = dirty_memory_check(watch->cli, &watch->memory, lent_space(watch, i), false);
-	}
-	if (r == 0 && devices->iommu)
-		r = dirty_memory_check(watch->cli, &watch->memory, devices->iommu, true);
-	return r;
+	if (watch->devices.iommu)
+		return dirty_fail_opened(watch->cli, error);
+	return cli_fail(watch->cli, CLI_STAGE_OPEN, error, NULL);
 }
 
 static int track_areas(struct watch *watch, struct vfm_iommu *iommu, bool ours)
@@ -165,7 +168,7 @@ static int track_areas(struct watch *watch, struct vfm_iommu *iommu, bool ours)
 
 		if (area->ours == ours &&
 		    vfm_tracker_map(watch->tracker, iommu, area->iova, area->length, area->guest, &error) < 0)
-			return cli_fail(watch->cli, CLI_STAGE_OPEN, &error, NULL);
+			return fail_begin(watch, &error);
 	}
 	return 0;
 }
@@ -179,12 +182,12 @@ static int make_tracker(struct watch *watch)
 	opts.sources = watch->sources;
 	opts.bitmap = watch->memory.bitmap;
 	if (vfm_tracker_new(watch->cli->ctx, &opts, &watch->tracker, &error) < 0)
-		return cli_fail(watch->cli, CLI_STAGE_OPEN, &error, NULL);
+		return fail_begin(watch, &error);
 	if (watch->devices.iommu)
 		r = track_areas(watch, watch->devices.iommu, true);
 	for (size_t i = 0; i < watch->devices.count && r == 0; i++) {
-		if (lent_space(watch, i))
-			r = track_areas(watch, lent_space(watch, i), false);
+		if (lent_space(&watch->devices, i))
+			r = track_areas(watch, lent_space(&watch->devices, i), false);
 	}
 	return r;
 }
@@ -199,7 +202,7 @@ static int add_device(struct watch *watch, struct out_node *array, const struct 
 	uint64_t cost_ns;
 
 	if (vfm_tracker_join(watch->tracker, item->dev, &error) < 0)
-		return cli_fail(watch->cli, CLI_STAGE_OPEN, &error, NULL);
+		return fail_begin(watch, &error);
 	cost_ns = now_ns() - start_ns;
 	if (vfm_tracker_device(watch->tracker, item->dev, &seen) < 0 || seen.source >= ARRAY_SIZE(source_names))
 		return cli_fail_at(watch->cli, CLI_FAILED, name, "track", "%s: how it is seen is not known", name);
@@ -246,8 +249,10 @@ static void forget_pages(struct watch *watch)
 static int begin(struct watch *watch)
 {
 	struct out_node *array;
-	int r = check_spaces(watch);
+	int r = 0;
 
+	if (watch->devices.iommu)
+		r = dirty_memory_check(watch->cli, &watch->memory, watch->devices.iommu, true);
 	if (r == 0 && watch->devices.iommu)
 		r = dirty_memory_map(watch->cli, &watch->memory, watch->devices.iommu);
 	if (r == 0)

@@ -176,6 +176,18 @@ static int tell_common(struct view *view)
 	return 0;
 }
 
+/* What is usable by all is not known of those that were only looked at from outside. */
+static void warn_unasked(struct cli *cli, char **operands, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!device_is_lent(operands[i]))
+			cli_warn(cli,
+				 "windows of %s are not in what is usable by all: --open asks (vfio-pci resets "
+				 "it by that)",
+				 operands[i]);
+	}
+}
+
 static void tell_unasked(struct cli *cli)
 {
 	out_null(cli->doc, "intersection", NULL);
@@ -197,6 +209,8 @@ static int run(struct cli *cli, const void *config, char **operands, size_t coun
 	view.windows = out_array(cli->doc, "windows", "Windows");
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = ask(&view, operands[i], iova->open);
+	if (r == 0 && view.asked > 0 && !iova->open)
+		warn_unasked(cli, operands, count);
 	if (r == 0 && view.asked > 0)
 		r = tell_common(&view);
 	else if (r == 0)

@@ -2,6 +2,7 @@
 /* vfiomigctl restore: a stream into devices that somebody holds, or goes on holding. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "endpoints.h"
 #include "holder.h"
@@ -55,7 +56,9 @@ static int check(struct cli *cli, const struct restore_config *restore, char **s
 		return cli_usage(cli, "restore: --from ENDPOINT is missing");
 	if (restore->holder.ready_fd && !keeps(restore))
 		return cli_usage(cli, "--ready-fd: there is nothing to be ready for without --hold, --pass or --exec");
-	r = holder_check(cli, &restore->holder);
+	r = transfer_check_blob(cli, restore->blob, restore->from, false);
+	if (r == 0)
+		r = holder_check(cli, &restore->holder);
 	if (r == 0)
 		r = transfer_check_life(cli, specs, count, keeps(restore));
 	if (r == 0 && !restore->force && then != VFM_STATE_UNKNOWN && then != VFM_STATE_STOP)
@@ -69,7 +72,7 @@ struct restore_ends {
 	struct vfm_endpoint *blob; /* NULL without --blob */
 	struct holder *holder;
 	int blob_code; /* what became of the blob */
-	bool loaded;   /* the devices hold what came */
+	bool loaded;   /* the devices hold what came, running or not */
 };
 
 /* The source's last word has been sent; what the peer does with the socket after it changes nothing. */
@@ -107,7 +110,7 @@ static int write_blob(struct cli *cli, const char *path, struct vfm_endpoint *en
 	int r = vfm_endpoint_io(endpoint)->write(vfm_endpoint_io(endpoint)->user, blob, length);
 
 	if (r < 0)
-		return cli_fail_at(cli, CLI_ATTENTION, NULL, "blob", "%s: %s", path, strerror(-r));
+		return cli_fail_errno(cli, CLI_ATTENTION, -r, NULL, "blob", "%s: %s", path, strerror(-r));
 	if (vfm_endpoint_commit(endpoint, &error) < 0)
 		return cli_fail_as(cli, CLI_ATTENTION, &error);
 	return 0;
@@ -137,11 +140,15 @@ static int load(struct cli *cli, const struct restore_config *restore, const str
 	}
 	devices_handles(devices, handles);
 	r = vfm_restore(handles, devices->count, vfm_endpoint_io(ends->stream), opts, &result, &error);
+	/* a source that still waits must not wait for the end of a doubt that is ours as well */
+	hang_up(ends);
+	/* what the source gave up is here and nowhere else, whether it runs or not */
+	ends->loaded = r == 0 || result.commit == VFM_COMMIT_DONE;
+	cli->changed = ends->loaded;
 	r = transfer_end(cli, r, &error, &result);
-	cli->changed = r == 0;
 	if (r == 0)
 		transfer_say(cli, "Restored", &result);
-	if (r == 0 && restore->blob)
+	if (ends->loaded && restore->blob)
 		ends->blob_code = write_blob(cli, restore->blob, ends->blob, blob, blob_length);
 	/* a reader of it must not wait for the end of the holding */
 	vfm_endpoint_close(ends->blob);
@@ -149,6 +156,21 @@ static int load(struct cli *cli, const struct restore_config *restore, const str
 	free(blob);
 	transfer_report_devices(cli, "devices", devices);
 	return r;
+}
+
+/* @code: of the load; other than 0 it is that of devices that were handed over but did not start. */
+static int hold_loaded(struct cli *cli, const struct cli_devices *devices, struct restore_ends *ends, int code)
+{
+	int r;
+
+	cli_tell_now(cli);
+	if (code)
+		cli_warn(cli, "what the source gave up is held here all the same: process %d ends that by SIGTERM",
+			 (int)getpid());
+	r = holder_run(ends->holder, devices, true);
+	if (code == 0)
+		code = ends->blob_code;
+	return code ? code : r;
 }
 
 static int restore_into(struct cli *cli, const struct restore_config *restore, const struct cli_devices *devices,
@@ -168,13 +190,10 @@ static int restore_into(struct cli *cli, const struct restore_config *restore, c
 		r = endpoint_await(cli, ends->stream);
 	if (r == 0)
 		r = load(cli, restore, devices, ends, &opts);
-	ends->loaded = r == 0;
 	hang_up(ends);
-	if (r || !keeps(restore))
-		return r ? r : ends->blob_code;
-	cli_tell_now(cli);
-	r = holder_run(ends->holder, devices, true);
-	return ends->blob_code ? ends->blob_code : r;
+	if (ends->loaded && keeps(restore))
+		return hold_loaded(cli, devices, ends, r);
+	return r ? r : ends->blob_code;
 }
 
 /* What can be read twice is found intact before any device is opened or loses what it holds. */

@@ -51,6 +51,8 @@ static int check(struct cli *cli, const struct save_config *save)
 		return cli_usage(cli, "--precopy-limit-*: these limits are for --live");
 	if (save->ready_fd && !endpoint_listens(save->to, &save->endpoint))
 		return cli_usage(cli, "--ready-fd: there is nothing to be ready for without --listen");
+	if (transfer_check_blob(cli, save->blob, save->to, true))
+		return CLI_USAGE;
 	return ready_check(cli, save->ready_fd);
 }
 

@@ -285,24 +285,27 @@ static const struct cli_device *find_twice(const struct cli_devices *devices)
 {
 	for (size_t i = 0; i < devices->count; i++) {
 		for (size_t k = 0; k < i; k++) {
-			if (devices->items[i].dev == devices->items[k].dev)
+			if (devices->items[i].dev && devices->items[i].dev == devices->items[k].dev)
 				return &devices->items[i];
 		}
 	}
 	return NULL;
 }
 
-static int open_all(struct cli *cli, char **specs, size_t count, bool tracked, struct cli_devices *ret)
+int devices_open_checked(struct cli *cli, char **specs, size_t count, bool tracked, devices_checker *check, void *user,
+			 struct cli_devices *ret)
 {
 	int r = 0;
 
 	*ret = (struct cli_devices){ .tracked = tracked };
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = open_one(cli, specs[i], ret);
-	if (r == 0)
-		r = start_named(cli, ret);
 	if (r == 0 && find_twice(ret))
 		r = cli_usage(cli, "%s is named twice", vfm_device_name(find_twice(ret)->dev));
+	if (r == 0 && check)
+		r = check(cli, ret, user);
+	if (r == 0)
+		r = start_named(cli, ret);
 	if (r)
 		devices_close(ret);
 	return r;
@@ -310,12 +313,7 @@ static int open_all(struct cli *cli, char **specs, size_t count, bool tracked, s
 
 int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices *ret)
 {
-	return open_all(cli, specs, count, false, ret);
-}
-
-int devices_open_tracked(struct cli *cli, char **specs, size_t count, struct cli_devices *ret)
-{
-	return open_all(cli, specs, count, true, ret);
+	return devices_open_checked(cli, specs, count, false, NULL, NULL, ret);
 }
 
 int devices_windows(struct cli *cli, struct vfm_iommu *iommu, struct vfm_iova_range **ret, size_t *ret_count,

@@ -34,8 +34,16 @@ int devices_check(struct cli *cli, char **specs, size_t count);
 /* "scm:PATH" stands for all devices lent there. Return: 0 or an exit code, told; then nothing stays open. */
 int devices_open(struct cli *cli, char **specs, size_t count, struct cli_devices *ret);
 
-/* The same; page tables made for those opened here track dirty pages where the IOMMU can (VFM_IOMMU_DIRTY_TRACKING). */
-int devices_open_tracked(struct cli *cli, char **specs, size_t count, struct cli_devices *ret);
+/* Return: 0 or an exit code, told. */
+typedef int devices_checker(struct cli *cli, const struct cli_devices *devices, void *user);
+
+/*
+ * The same; @check looks at all of them before any is opened here, and reset by that: those that are lent are there,
+ * the others have no handle yet. @tracked: page tables made for those opened here track dirty pages where the IOMMU can
+ * (VFM_IOMMU_DIRTY_TRACKING).
+ */
+int devices_open_checked(struct cli *cli, char **specs, size_t count, bool tracked, devices_checker *check, void *user,
+			 struct cli_devices *ret);
 
 /* IOVA windows of an address space as they are now. free(*ret), if it failed too. Return: 0 or an exit code, told. */
 int devices_windows(struct cli *cli, struct vfm_iommu *iommu, struct vfm_iova_range **ret, size_t *ret_count,

@@ -132,8 +132,23 @@ static int check_kinds(struct cli *cli, const struct dirty_memory_request *reque
 	return 0;
 }
 
+/* Return: false when that is more than there can be. */
+static bool sum_ours(const struct dirty_memory *memory, uint64_t *ret_bytes, uint64_t *ret_count)
+{
+	*ret_bytes = *ret_count = 0;
+	for (size_t i = 0; i < memory->count; i++) {
+		if (!memory->items[i].ours)
+			continue;
+		++*ret_count;
+		if (__builtin_add_overflow(*ret_bytes, memory->items[i].length, ret_bytes))
+			return false;
+	}
+	return true;
+}
+
 int dirty_memory_parse(struct cli *cli, const struct dirty_memory_request *request, struct dirty_memory *ret)
 {
+	uint64_t bytes, areas;
 	int r;
 
 	*ret = (struct dirty_memory){ .bitmap.size = sizeof(ret->bitmap) };
@@ -146,7 +161,15 @@ int dirty_memory_parse(struct cli *cli, const struct dirty_memory_request *reque
 		r = parse_area(cli, ret, request->areas->items[i]);
 	if (r == 0 && request->ours && request->memory->count == 0)
 		r = append(cli, ret, (struct dirty_area){ .length = DEFAULT_BYTES, .ours = true });
+	if (r == 0 && !sum_ours(ret, &bytes, &areas))
+		r = cli_usage(cli, "--memory: more than there can be");
 	return r;
+}
+
+/* Windows of what is opened here are known only after it was, and so was reset: no mere mistake any more. */
+static int fail_area(struct cli *cli, const struct dirty_area *area, const char *text)
+{
+	return area->ours ? cli_fail_at(cli, CLI_UNSUPPORTED, NULL, "windows", "%s", text) : cli_usage(cli, "%s", text);
 }
 
 static int check_area(struct cli *cli, const struct dirty_area *area, const struct vfm_iova_range *windows,
@@ -155,21 +178,26 @@ static int check_area(struct cli *cli, const struct dirty_area *area, const stru
 	const struct vfm_iova_range range = { .first = area->iova, .last = area->iova + (area->length - 1) };
 	const char *option = area->ours ? memory_option : area_option;
 	size_t outside = 0;
+	char text[256];
 	int r;
 
-	if (alignment && (area->length % alignment || (area->placed && area->iova % alignment)))
-		return cli_usage(cli, "%s: memory is mapped in multiples of %" PRIu64 " bytes here", option, alignment);
+	if (alignment && (area->length % alignment || (area->placed && area->iova % alignment))) {
+		snprintf(text, sizeof(text), "%s: memory is mapped in multiples of %" PRIu64 " bytes here", option,
+			 alignment);
+		return fail_area(cli, area, text);
+	}
 	if (!area->placed)
 		return 0;
 	r = vfm_iova_exclude(&range, 1, windows, count, NULL, 0, &outside);
 	if (r < 0 && r != -EMSGSIZE)
 		return cli_fail_memory(cli);
-	if (outside)
-		return cli_usage(cli,
-				 "%s: 0x%" PRIx64 "-0x%" PRIx64 " is not inside the windows that the devices can "
-				 "reach; '" CLI_NAME " iova' shows them",
-				 option, range.first, range.last);
-	return 0;
+	if (!outside)
+		return 0;
+	snprintf(text, sizeof(text),
+		 "%s: 0x%" PRIx64 "-0x%" PRIx64 " is not inside the windows that the devices can reach; '" CLI_NAME
+		 " iova' shows them",
+		 option, range.first, range.last);
+	return fail_area(cli, area, text);
 }
 
 int dirty_memory_check(struct cli *cli, const struct dirty_memory *memory, struct vfm_iommu *iommu, bool ours)
@@ -187,24 +215,37 @@ int dirty_memory_check(struct cli *cli, const struct dirty_memory *memory, struc
 	return r;
 }
 
+int dirty_fail_opened(struct cli *cli, const struct vfm_error *error)
+{
+	switch (cli_exit_code(CLI_STAGE_OPEN, error, NULL, signals_first())) {
+	case CLI_USAGE:
+		return cli_fail_as(cli, CLI_UNSUPPORTED, error);
+	case CLI_UNAVAILABLE:
+		return cli_fail_as(cli, CLI_FAILED, error);
+	default:
+		return cli_fail(cli, CLI_STAGE_OPEN, error, NULL);
+	}
+}
+
 static int map_area(struct cli *cli, struct dirty_area *area, struct vfm_iommu *iommu)
 {
 	VFM_OPTS(vfm_error, error);
 	VFM_OPTS(vfm_map, map);
 	void *vaddr = MAP_FAILED;
 
+	errno = ENOMEM;
 	if (area->length <= SIZE_MAX)
 		vaddr = mmap(NULL, (size_t)area->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (vaddr == MAP_FAILED)
-		return cli_fail_at(cli, CLI_FAILED, NULL, "map memory", "--memory: %" PRIu64 " bytes: %s", area->length,
-				   strerror(errno));
+		return cli_fail_errno(cli, CLI_FAILED, errno, NULL, "map memory", "--memory: %" PRIu64 " bytes: %s",
+				      area->length, strerror(errno));
 	area->vaddr = vaddr;
 	map.flags = VFM_MAP_READ | VFM_MAP_WRITE | (area->placed ? VFM_MAP_FIXED : 0);
 	map.vaddr = vaddr;
 	map.length = area->length;
 	map.iova = area->iova;
 	if (vfm_iommu_map(iommu, &map, &error) < 0)
-		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
+		return dirty_fail_opened(cli, &error);
 	area->iova = map.iova;
 	area->placed = true;
 	return 0;
@@ -213,19 +254,13 @@ static int map_area(struct cli *cli, struct dirty_area *area, struct vfm_iommu *
 /* Those with a place first: none of them may be taken by one without. */
 int dirty_memory_map(struct cli *cli, struct dirty_memory *memory, struct vfm_iommu *iommu)
 {
-	uint64_t bytes = 0, count = 0;
 	VFM_OPTS(vfm_error, error);
+	uint64_t bytes, count;
 	int r = 0;
 
-	for (size_t i = 0; i < memory->count; i++) {
-		if (!memory->items[i].ours)
-			continue;
-		count++;
-		if (__builtin_add_overflow(bytes, memory->items[i].length, &bytes))
-			return cli_usage(cli, "--memory: more than there can be");
-	}
+	sum_ours(memory, &bytes, &count);
 	if (vfm_iommu_preflight(iommu, bytes, count, NULL, &error) < 0)
-		return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
+		return dirty_fail_opened(cli, &error);
 	for (int placed = 1; placed >= 0; placed--) {
 		for (size_t i = 0; i < memory->count && r == 0; i++) {
 			struct dirty_area *area = &memory->items[i];

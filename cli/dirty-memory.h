@@ -39,6 +39,9 @@ int dirty_memory_check(struct cli *cli, const struct dirty_memory *memory, struc
 /* Makes and maps what is ours. Return: 0 or an exit code, told. */
 int dirty_memory_map(struct cli *cli, struct dirty_memory *memory, struct vfm_iommu *iommu);
 
+/* Devices were opened, and reset by that: no failure of here on leaves everything untouched. Return: the exit code. */
+int dirty_fail_opened(struct cli *cli, const struct vfm_error *error);
+
 /* After the last place is known. Return: 0 or an exit code, told. */
 int dirty_memory_lay_out(struct cli *cli, struct dirty_memory *memory);
 

@@ -8,6 +8,7 @@
 #include "activation.h"
 #include "endpoints.h"
 #include "peer.h"
+#include "same-file.h"
 
 #define NS_PER_MS 1000000u
 #define EXEC_PREFIX "exec:"
@@ -102,12 +103,26 @@ static int check_roles(struct cli *cli, const char *spec, const struct endpoint_
 	return 0;
 }
 
+/* By whatever name: what is for people would land behind the stream, and damage it. */
+static bool is_stdout(const char *spec)
+{
+	struct stat there, standard;
+
+	if (!strcmp(spec, "-") || !strcmp(spec, "fd:1"))
+		return true;
+	if (endpoint_is_two_way(spec) || !same_file_stat(spec, STDOUT_FILENO, &there) ||
+	    fstat(STDOUT_FILENO, &standard) < 0 || !same_file(&there, &standard))
+		return false;
+	/* /dev/null keeps nothing that could be mixed up */
+	return !S_ISCHR(standard.st_mode) || isatty(STDOUT_FILENO);
+}
+
 /* Standard output can carry one thing: the stream, or what there is to tell. */
 static int claim_stdout(struct cli *cli, const char *spec, uint32_t flags)
 {
 	const bool writes = flags & (VFM_ENDPOINT_WRITE | VFM_ENDPOINT_DUPLEX);
 
-	if (!writes || (strcmp(spec, "-") && strcmp(spec, "fd:1")))
+	if (!writes || !is_stdout(spec))
 		return 0;
 	if (cli->globals.json && !cli->globals.json_file)
 		return cli_usage(cli, "the stream goes to standard output, so --json needs --json-file=FILE");
@@ -145,15 +160,16 @@ int endpoint_open(struct cli *cli, const char *spec, enum endpoint_use use, cons
 	int fd = -1, r = check_roles(cli, spec, config);
 
 	if (r == 0)
-		r = claim_stdout(cli, spec, opts.flags);
-	if (r == 0)
 		r = resolve(cli, spec, use, room, sizeof(room), &known, &fd);
+	if (r == 0)
+		r = claim_stdout(cli, known, opts.flags);
 	if (r)
-		return r;
+		goto out;
 	opts.timeout_ms = timeout_ms(cli);
 	opts.cancel = cli->cancel;
 	opts.name = fd < 0 ? NULL : spec;
 	r = open_resolved(cli, known, &opts, ret_endpoint);
+out:
 	if (fd >= 0)
 		close(fd);
 	return r ? peer_end(cli, r, false) : 0;

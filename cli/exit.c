@@ -70,6 +70,9 @@ int cli_exit_code(enum cli_stage stage, const struct vfm_error *error, const str
 
 	if (result && result->commit == VFM_COMMIT_DOUBT)
 		return CLI_DOUBT;
+	/* handed over all the same, so that whatever is missing is missing where the state is now */
+	if (result && result->commit == VFM_COMMIT_DONE)
+		return CLI_ATTENTION;
 	if (needs_attention(error, result))
 		return CLI_ATTENTION;
 	if (error->code == EBADMSG)

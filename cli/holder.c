@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "holder.h"
@@ -15,6 +16,9 @@
 
 #define LENDER_FDS 4
 #define RETRY_MS 100 /* after a failure of the lender's socket, which may last */
+#define NS_PER_S 1000000000ull
+#define NS_PER_MS 1000000u
+#define REFUSED_NS NS_PER_S /* anybody can knock, as often as they like: how often that is told */
 
 struct holder {
 	struct cli *cli;
@@ -30,6 +34,11 @@ struct holder {
 	bool lent;
 	int borrower;
 	uint32_t before[VFM_STREAM_MAX_DEVICES]; /* states when nobody had borrowed */
+	struct {
+		struct vfm_lend_info last;
+		uint64_t count;	  /* not told yet */
+		uint64_t told_ns; /* 0: never */
+	} refused;
 };
 
 static const char *socket_path(const char *pass)
@@ -109,10 +118,23 @@ static int lend_devices(struct holder *holder)
 	return cli_fail_as(holder->cli, failure_code(holder), &error);
 }
 
+/*
+ * A terminal sends to all processes in its foreground, so the command has it already; unless it left our group, or we
+ * lead the session: a terminal that is gone tells the leader alone.
+ */
+static bool has_it_already(const struct holder *holder, int number)
+{
+	return getpgid(holder->child) == getpgrp() && (number != SIGHUP || getsid(0) != getpid());
+}
+
 static void forward_signals(const struct holder *holder)
 {
-	for (int number = signals_take(); number; number = signals_take())
-		kill(holder->child, number);
+	bool by_terminal;
+
+	for (int number = signals_take(&by_terminal); number; number = signals_take(&by_terminal)) {
+		if (!by_terminal || !has_it_already(holder, number))
+			kill(holder->child, number);
+	}
 }
 
 /* A signal from before the command was started ends it all the same. */
@@ -141,11 +163,13 @@ static int tell_ready(struct holder *holder)
 }
 
 /* "events" of the JSON document: what happened and the state each device has since. */
-static void add_event(struct holder *holder, const char *name, const struct vfm_lend_info *info)
+static struct out_node *add_event(struct holder *holder, const char *name, const struct vfm_lend_info *info)
 {
-	struct out_node *event = out_object(out_array_of(holder->cli->doc, "events"), NULL, NULL);
+	struct out_node *event = out_object(cli_list_for(holder->cli, "events", "events_left_out"), NULL, NULL);
 	struct out_node *devices;
 
+	if (!event)
+		return NULL;
 	out_text(event, "event", NULL, "%s", name);
 	out_number(event, "pid", NULL, (uint64_t)info->pid, OUT_PLAIN);
 	out_number(event, "uid", NULL, info->uid, OUT_PLAIN);
@@ -158,6 +182,7 @@ static void add_event(struct holder *holder, const char *name, const struct vfm_
 			 vfm_backend_name(vfm_iommu_backend(vfm_device_iommu(holder->devices->items[i].dev))));
 		cli_add_state(device, "state", NULL, device_state(holder->devices->items[i].dev));
 	}
+	return event;
 }
 
 /*
@@ -183,6 +208,19 @@ static void recover(struct holder *holder, struct vfm_device *dev, uint32_t now,
 		cli_note(cli, "%s is %s again", vfm_device_name(dev), vfm_state_name(device_state(dev)));
 }
 
+/* No command resets a device that is held, and nothing is loaded into one in these states. */
+static void warn_reset(struct cli *cli, const struct cli_device *item, uint32_t now)
+{
+	const char *name = vfm_device_name(item->dev);
+
+	if (!item->opened_here)
+		cli_warn(cli, "%s needs a reset, by whoever lent it", name);
+	else if (now == VFM_STATE_RESUMING)
+		cli_warn(cli, "%s needs a reset: end the holding, which does it, or hold with --recover", name);
+	else
+		cli_warn(cli, "%s needs a reset: end the holding, which does it", name);
+}
+
 static void tell_states(struct holder *holder, bool died)
 {
 	struct cli *cli = holder->cli;
@@ -196,7 +234,7 @@ static void tell_states(struct holder *holder, bool died)
 		if (died && now != before && holder->config->recover)
 			recover(holder, dev, now, before);
 		else if (died && (now == VFM_STATE_RESUMING || now == VFM_STATE_ERROR))
-			cli_warn(cli, "%s needs a reset, or another load", vfm_device_name(dev));
+			warn_reset(cli, &holder->devices->items[i], now);
 	}
 }
 
@@ -209,6 +247,43 @@ static void on_loan_end(struct holder *holder, const struct vfm_lend_info *info,
 		cli_note(holder->cli, "process %d gave the loan back", info->pid ? info->pid : holder->borrower);
 	tell_states(holder, died);
 	add_event(holder, died ? "died" : "returned", info);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec now = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* Until refusals may be told again, -1: nothing is to be told. */
+static int refused_wait_ms(const struct holder *holder)
+{
+	const uint64_t now = now_ns(), due = holder->refused.told_ns + REFUSED_NS;
+
+	if (!holder->refused.count)
+		return -1;
+	if (!holder->refused.told_ns || now >= due)
+		return 0;
+	return (int)((due - now) / NS_PER_MS) + 1;
+}
+
+static void tell_refused(struct holder *holder)
+{
+	const struct vfm_lend_info *last = &holder->refused.last;
+	const uint64_t count = holder->refused.count;
+
+	if (count == 0)
+		return;
+	if (count == 1)
+		cli_warn(holder->cli, "process %d of user %u was turned away", last->pid, last->uid);
+	else
+		cli_warn(holder->cli, "%llu processes were turned away, the last was process %d of user %u",
+			 (unsigned long long)count, last->pid, last->uid);
+	out_number(add_event(holder, "refused", last), "count", NULL, count, OUT_PLAIN);
+	holder->refused.count = 0;
+	holder->refused.told_ns = now_ns();
 }
 
 static void on_event(struct holder *holder, const struct vfm_lend_info *info)
@@ -227,8 +302,8 @@ static void on_event(struct holder *holder, const struct vfm_lend_info *info)
 		on_loan_end(holder, info, true);
 		break;
 	case VFM_LEND_REFUSED:
-		cli_warn(holder->cli, "process %d of user %u was turned away", info->pid, info->uid);
-		add_event(holder, "refused", info);
+		holder->refused.last = *info;
+		holder->refused.count++;
 		break;
 	default:
 		break;
@@ -280,7 +355,9 @@ static void wait_once(struct holder *holder)
 		count = LENDER_FDS;
 	for (size_t i = 0; i < count; i++)
 		fds[i + 1] = (struct pollfd){ .fd = lender_fds[i], .events = POLLIN };
-	if (poll(fds, count + 1, -1) < 0)
+	if (refused_wait_ms(holder) == 0)
+		tell_refused(holder);
+	if (poll(fds, count + 1, refused_wait_ms(holder)) < 0)
 		return;
 	if (fds[0].revents)
 		on_wake(holder);
@@ -338,6 +415,7 @@ int holder_run(struct holder *holder, const struct cli_devices *devices, bool lo
 	    goes_on(holder, tell_ready(holder))) {
 		while (!is_over(holder))
 			wait_once(holder);
+		tell_refused(holder);
 		tell_end(holder);
 	}
 	vfm_lender_close(holder->lender);

@@ -7,31 +7,21 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "same-file.h"
 
 #define REFUSED (-1)
 
-static bool stat_named(const char *spec, struct stat *ret)
+/* /dev/null and terminals mix nothing up that somebody keeps. */
+static bool is_one(const struct stat *file, const struct stat *other)
 {
-	uint64_t fd;
-
-	if (!strncmp(spec, "fd:", 3))
-		return parse_number(spec + 3, INT32_MAX, &fd) == 0 && fstat((int)fd, ret) == 0;
-	if (!strncmp(spec, "file:", 5))
-		spec += 5;
-	return stat(spec, ret) == 0;
-}
-
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-	return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+	return !S_ISCHR(file->st_mode) && same_file(file, other);
 }
 
 static bool is_same(const struct stat *file, const char *spec, int standard)
 {
 	struct stat st;
-	const bool there = strcmp(spec, "-") ? stat_named(spec, &st) : fstat(standard, &st) == 0;
 
-	return there && is_same_file(file, &st);
+	return same_file_stat(spec, standard, &st) && is_one(file, &st);
 }
 
 /* What an option names that is read or written, or NULL. */
@@ -49,7 +39,7 @@ static bool is_descriptor(const struct stat *file, const struct option_def *def,
 	struct stat st;
 
 	return def->type == OPTION_DESCRIPTOR && *(const uint64_t *)at && fstat((int)*(const uint64_t *)at, &st) == 0 &&
-	       is_same_file(file, &st);
+	       is_one(file, &st);
 }
 
 static const char *find_in_set(const struct stat *file, const struct option_set *set)
@@ -98,7 +88,8 @@ int json_file_open(struct cli *cli, const struct json_file_users *users)
 		return 0;
 	cli->json_fd = open_file(path, &made);
 	if (cli->json_fd < 0 || fstat(cli->json_fd, &st) < 0)
-		return cli_fail_at(cli, CLI_FAILED, NULL, "--json-file", "--json-file: %s: %s", path, strerror(errno));
+		return cli_fail_errno(cli, CLI_FAILED, errno, NULL, "--json-file", "--json-file: %s: %s", path,
+				      strerror(errno));
 	same = find_same(cli, &st, users);
 	if (!same)
 		return 0;

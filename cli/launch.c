@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -59,7 +58,7 @@ int launch_check(struct cli *cli, const char *name)
 {
 	int r = find_command(name);
 
-	return r ? cli_fail_at(cli, CLI_FAILED, NULL, "command", "cannot start '%s': %s", name, strerror(r)) : 0;
+	return r ? cli_fail_errno(cli, CLI_FAILED, r, NULL, "command", "cannot start '%s': %s", name, strerror(r)) : 0;
 }
 
 /* dup2 onto itself is how posix_spawn spells "without close-on-exec". */
@@ -102,31 +101,35 @@ static int tell_devices(struct cli *cli, const struct cli_devices *devices, int 
 
 	snprintf(text, sizeof(text), "%zu", devices->count);
 	if (setenv("VFIOMIG_DEVICES", text, 1) < 0)
-		return cli_fail_text(cli, code, "out of memory");
+		return cli_fail_errno(cli, code, ENOMEM, NULL, "command", "out of memory");
 	for (size_t i = 0; i < devices->count; i++) {
 		int r = vfm_device_describe(devices->items[i].dev, text, sizeof(text));
 
 		if (r < 0)
-			return cli_fail_at(cli, code, vfm_device_name(devices->items[i].dev), "command",
-					   "%s cannot be described: %s", vfm_device_name(devices->items[i].dev),
-					   strerror(-r));
+			return cli_fail_errno(cli, code, -r, vfm_device_name(devices->items[i].dev), "command",
+					      "%s cannot be described: %s", vfm_device_name(devices->items[i].dev),
+					      strerror(-r));
 		snprintf(name, sizeof(name), "VFIOMIG_DEVICE_%zu", i);
 		if (setenv(name, text, 1) < 0)
-			return cli_fail_text(cli, code, "out of memory");
+			return cli_fail_errno(cli, code, ENOMEM, NULL, "command", "out of memory");
 	}
 	return 0;
 }
 
-/* Ignored signals would stay ignored in the command. */
-static int reset_signals(posix_spawnattr_t *attr)
+int launch_attributes(posix_spawnattr_t *attr, short flags)
 {
-	sigset_t set;
+	sigset_t none, broken_pipe;
 	int r;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGPIPE);
-	r = posix_spawnattr_setsigdefault(attr, &set);
-	return r ? r : posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGDEF);
+	sigemptyset(&none);
+	sigemptyset(&broken_pipe);
+	sigaddset(&broken_pipe, SIGPIPE);
+	r = posix_spawnattr_setsigmask(attr, &none);
+	if (r == 0)
+		r = posix_spawnattr_setsigdefault(attr, &broken_pipe);
+	if (r == 0)
+		r = posix_spawnattr_setflags(attr, (short)(flags | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+	return r;
 }
 
 static int start(const struct cli_devices *devices, char **argv, pid_t *ret_pid)
@@ -140,7 +143,7 @@ static int start(const struct cli_devices *devices, char **argv, pid_t *ret_pid)
 	r = posix_spawnattr_init(&attr);
 	if (r)
 		goto out_actions;
-	r = reset_signals(&attr);
+	r = launch_attributes(&attr, 0);
 	for (size_t i = 0; i < devices->count && r == 0; i++)
 		r = keep_device(&actions, devices->items[i].dev);
 	if (r == 0)
@@ -158,7 +161,7 @@ int launch(struct cli *cli, const struct cli_devices *devices, char **argv, int 
 	if (r)
 		return r;
 	r = start(devices, argv, ret_pid);
-	return r ? cli_fail_at(cli, code, NULL, "command", "cannot start '%s': %s", argv[0], strerror(r)) : 0;
+	return r ? cli_fail_errno(cli, code, r, NULL, "command", "cannot start '%s': %s", argv[0], strerror(r)) : 0;
 }
 
 int launch_exit_status(int wait_status)

@@ -29,12 +29,13 @@ static int open_simulated(struct cli *cli)
 		spec = value;
 	r = vfm_sim_open(path, spec, &cli->sim, message, sizeof(message));
 	if (r < 0)
-		return cli_fail_at(cli, r == -EINVAL ? CLI_USAGE : CLI_UNAVAILABLE, NULL, "simulated machine",
-				   "simulated machine %s: %s", *value ? value : "in memory",
-				   message[0] ? message : strerror(-r));
+		return cli_fail_errno(cli, r == -EINVAL ? CLI_USAGE : CLI_UNAVAILABLE, -r, NULL, "simulated machine",
+				      "simulated machine %s: %s", *value ? value : "in memory",
+				      message[0] ? message : strerror(-r));
 	r = vfm_sim_context(cli->sim, &cli->ctx);
 	if (r < 0)
-		return cli_fail_at(cli, CLI_FAILED, NULL, "simulated machine", "simulated machine: %s", strerror(-r));
+		return cli_fail_errno(cli, CLI_FAILED, -r, NULL, "simulated machine", "simulated machine: %s",
+				      strerror(-r));
 	return 0;
 }
 
@@ -91,7 +92,8 @@ int cli_open_machine(struct cli *cli)
 	if (r == 0)
 		r = signals_install(cli->cancel);
 	if (r < 0)
-		return cli_fail_at(cli, CLI_FAILED, NULL, "signals", "cannot prepare for signals: %s", strerror(-r));
+		return cli_fail_errno(cli, CLI_FAILED, -r, NULL, "signals", "cannot prepare for signals: %s",
+				      strerror(-r));
 	return 0;
 }
 

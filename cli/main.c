@@ -179,14 +179,14 @@ static int unprinted_code(const struct cli *cli)
 	return cli->changed ? CLI_ATTENTION : CLI_FAILED;
 }
 
+bool cli_wants_json(const struct cli *cli)
+{
+	return cli->globals.json || cli->globals.json_file;
+}
+
 static int print_json(struct cli *cli)
 {
 	return cli->globals.json_file ? json_file_print(cli) : out_print_json(cli->doc, stdout);
-}
-
-static bool wants_json(const struct cli *cli)
-{
-	return cli->globals.json || cli->globals.json_file;
 }
 
 static int print_text(struct cli *cli)
@@ -203,7 +203,7 @@ static int print_text(struct cli *cli)
 
 void cli_tell_now(struct cli *cli)
 {
-	if (wants_json(cli))
+	if (cli_wants_json(cli))
 		return;
 	progress_end(cli);
 	print_text(cli);
@@ -225,7 +225,7 @@ static int print_document(struct cli *cli, int code)
 		return code;
 	out_number(cli->doc, "exit_code", NULL, (uint64_t)code, OUT_PLAIN);
 	progress_end(cli);
-	r = wants_json(cli) ? print_json(cli) : print_text(cli);
+	r = cli_wants_json(cli) ? print_json(cli) : print_text(cli);
 	return r && code == CLI_DONE ? unprinted_code(cli) : code;
 }
 

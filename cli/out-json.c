@@ -1,10 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The output model as one JSON document; the only file beside dump.c that knows json-c. */
 #include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "out-tree.h"
 
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
 static struct json_object *convert(const struct out_node *node);
+
+/* Length of the character of UTF-8 at @text, by what its first two bytes can be (RFC 3629); 0: it is none. */
+static size_t utf8_length(const unsigned char *text)
+{
+	const unsigned char first = text[0], second = first < 0x80 ? 0 : text[1];
+	const size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+	if (length == 1)
+		return 1;
+	if (first < 0xc2 || first > 0xf4 || (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+	    (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
+		return 0;
+	for (size_t i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return length;
+}
+
+/* Names come as bytes, a document has to be UTF-8: each byte that belongs to no character is replaced. */
+static struct json_object *convert_text(const char *text)
+{
+	char *valid = malloc(strlen(text) * strlen(REPLACEMENT) + 1), *end = valid;
+	struct json_object *string;
+
+	if (!valid)
+		return NULL;
+	while (*text) {
+		const size_t length = utf8_length((const unsigned char *)text);
+
+		if (length)
+			end = mempcpy(end, text, length);
+		else
+			end = mempcpy(end, REPLACEMENT, strlen(REPLACEMENT));
+		text += length ? length : 1;
+	}
+	*end = '\0';
+	string = json_object_new_string(valid);
+	free(valid);
+	return string;
+}
 
 static struct json_object *convert_number(const struct out_node *node)
 {
@@ -46,7 +91,7 @@ static struct json_object *convert(const struct out_node *node)
 	case OUT_KIND_ARRAY:
 		return convert_array(node);
 	case OUT_KIND_TEXT:
-		return json_object_new_string(node->text ? node->text : "");
+		return convert_text(node->text ? node->text : "");
 	case OUT_KIND_NUMBER:
 		return convert_number(node);
 	case OUT_KIND_BOOL:

@@ -28,6 +28,7 @@ struct out_node {
 	struct out_node *first;
 	struct out_node *last;
 	struct out_node *next;
+	size_t count; /* of those below it */
 };
 
 /* A scalar as people read it; @buf is used where the node has no text of its own. */

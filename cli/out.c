@@ -27,6 +27,7 @@ static struct out_node *add(struct out_node *parent, enum out_kind kind, const c
 	else
 		parent->first = node;
 	parent->last = node;
+	parent->count++;
 	return node;
 }
 
@@ -68,6 +69,30 @@ struct out_node *out_array_of(struct out_node *parent, const char *key)
 			return node;
 	}
 	return out_array(parent, key, NULL);
+}
+
+static struct out_node *find_number(struct out_node *parent, const char *key)
+{
+	for (struct out_node *node = parent->first; node; node = node->next) {
+		if (node->kind == OUT_KIND_NUMBER && node->key && !strcmp(node->key, key))
+			return node;
+	}
+	return add(parent, OUT_KIND_NUMBER, key, NULL);
+}
+
+void out_keep_last(struct out_node *parent, struct out_node *array, size_t count, const char *counter)
+{
+	while (array && array->count > count) {
+		struct out_node *oldest = array->first, *number = find_number(parent, counter);
+
+		array->first = oldest->next;
+		if (!array->first)
+			array->last = NULL;
+		array->count--;
+		out_free(oldest);
+		if (number)
+			number->number++;
+	}
 }
 
 bool out_is_empty(const struct out_node *node)

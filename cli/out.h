@@ -47,6 +47,9 @@ bool out_is_empty(const struct out_node *node);
 /* The array member of an object, made when it is not there yet. */
 struct out_node *out_array_of(struct out_node *parent, const char *key);
 
+/* Only the last @count members of @array stay; those that go are counted in the number @counter of @parent. */
+void out_keep_last(struct out_node *parent, struct out_node *array, size_t count, const char *counter);
+
 /* Printers. @chatter: also the sentences. Return: 0, or -1 when memory ran out while building or writing failed. */
 int out_print_text(const struct out_node *root, FILE *file, bool chatter);
 bool out_has_text(const struct out_node *root, bool chatter);

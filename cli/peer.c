@@ -28,23 +28,6 @@ struct peer {
 	int wait_status;
 };
 
-/* A session of its own: no signal of our terminal reaches it, and it asks nobody there for a password. */
-static int set_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none, broken_pipe;
-	int r;
-
-	sigemptyset(&none);
-	sigemptyset(&broken_pipe);
-	sigaddset(&broken_pipe, SIGPIPE);
-	r = posix_spawnattr_setsigmask(attr, &none);
-	if (r == 0)
-		r = posix_spawnattr_setsigdefault(attr, &broken_pipe);
-	if (r == 0)
-		r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	return r;
-}
-
 static int spawn(const char *command, int fd, pid_t *ret_pid)
 {
 	/* posix_spawn() promises not to write to them */
@@ -58,7 +41,8 @@ static int spawn(const char *command, int fd, pid_t *ret_pid)
 	r = posix_spawnattr_init(&attr);
 	if (r)
 		goto out_actions;
-	r = set_attributes(&attr);
+	/* a session of its own: no signal of our terminal reaches it, and it asks nobody there for a password */
+	r = launch_attributes(&attr, POSIX_SPAWN_SETSID);
 	if (r == 0)
 		r = posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
 	if (r == 0)
@@ -94,7 +78,7 @@ int peer_start(struct cli *cli, const char *command, int *ret_fd)
 	}
 	if (r) {
 		free(peer);
-		return cli_fail_at(cli, CLI_FAILED, NULL, STEP, "cannot start '%s': %s", command, strerror(r));
+		return cli_fail_errno(cli, CLI_FAILED, r, NULL, STEP, "cannot start '%s': %s", command, strerror(r));
 	}
 	cli->peer = peer;
 	*ret_fd = fds[0];
@@ -170,6 +154,14 @@ static void end_now(struct cli *cli, int code)
 	wait_for_end(cli, now_ns() + GRACE_NS, false);
 }
 
+bool peer_has_failed(struct cli *cli)
+{
+	const uint64_t grace = now_ns() + GRACE_NS, limit = limit_of(cli);
+
+	return cli->peer && wait_for_end(cli, grace < limit ? grace : limit, true) &&
+	       launch_exit_status(cli->peer->wait_status) != 0;
+}
+
 static void report(struct cli *cli)
 {
 	const struct peer *peer = cli->peer;
@@ -206,7 +198,7 @@ static int judge(struct cli *cli, int code, bool stands)
 	if (!peer->ended && !stands)
 		return leave_behind(cli, code);
 	if (!peer->ended)
-		cli_note(cli, "'%s' goes on as process %d", peer->command, (int)peer->pid);
+		cli_note(cli, "'%s' goes on as process group %d", peer->command, (int)peer->pid);
 	if (status == 0)
 		return code;
 	if (code) {

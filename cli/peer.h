@@ -14,6 +14,9 @@ int peer_start(struct cli *cli, const char *command, int *ret_fd);
 /* If it has ended, no zombie stays. */
 void peer_reap(struct cli *cli);
 
+/* Whether it ends with another status than 0, for which it has a moment: where the channel from it has ended. */
+bool peer_has_failed(struct cli *cli);
+
 /*
  * Once our end of the channel is closed; nothing without a peer. @code is that of the run so far, @stands that what was
  * transferred holds whatever the command does: then it is waited for (as long as --timeout says, or until a signal) and

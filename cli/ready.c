@@ -2,6 +2,7 @@
 /* Telling that what somebody waits for has come about. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,39 @@ static void tell_manager(struct cli *cli)
 		cli_warn(cli, "NOTIFY_SOCKET: '%s' was not told: %s", where, strerror(r));
 }
 
+/*
+ * A pipe can be full, and whoever should read it gone astray. Return: 0, or an errno, EINTR once a signal came. A child
+ * that ended meanwhile is seen by whoever waits next.
+ */
+static int wait_writable(int fd)
+{
+	struct pollfd fds[] = { { .fd = fd, .events = POLLOUT }, { .fd = signals_wake_fd(), .events = POLLIN } };
+	int r = 0;
+
+	while (r == 0 && !fds[0].revents) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			r = errno;
+		signals_drain();
+		if (r == 0 && !fds[0].revents && signals_first())
+			r = EINTR;
+	}
+	signals_rearm();
+	return r;
+}
+
+static int write_line(int fd)
+{
+	const int r = wait_writable(fd);
+	ssize_t length;
+
+	if (r)
+		return r;
+	length = write(fd, LINE, strlen(LINE));
+	if (length < 0)
+		return errno;
+	return length == (ssize_t)strlen(LINE) ? 0 : EIO;
+}
+
 int ready_tell(struct cli *cli, uint64_t fd, bool failed, int code)
 {
 	int r = 0;
@@ -67,8 +101,14 @@ int ready_tell(struct cli *cli, uint64_t fd, bool failed, int code)
 		tell_manager(cli);
 	if (!fd)
 		return 0;
-	if (!failed && write((int)fd, LINE, strlen(LINE)) != (ssize_t)strlen(LINE))
-		r = cli_fail_at(cli, code, NULL, "--ready-fd", "--ready-fd: %s", strerror(errno));
+	if (!failed)
+		r = write_line((int)fd);
 	close((int)fd);
-	return r;
+	/* what the signal does is told by whoever goes on */
+	if (r == EINTR)
+		cli_warn(cli, "--ready-fd: nobody was told, a signal came before descriptor %d could be written to",
+			 (int)fd);
+	else if (r)
+		return cli_fail_errno(cli, code, r, NULL, "--ready-fd", "--ready-fd: %s", strerror(r));
+	return 0;
 }

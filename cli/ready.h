@@ -10,7 +10,8 @@ int ready_check(struct cli *cli, uint64_t fd);
 
 /*
  * Once. Writes the line "ready" to @fd and READY=1 to the socket in NOTIFY_SOCKET, where there are any, unless @failed;
- * @fd is closed in any case, so that who waits learns by the end of file. Return: 0, or @code, told.
+ * @fd is closed in any case, so that who waits learns by the end of file. A signal ends the waiting for a full pipe:
+ * then the line is left out, told, which is no failure. Return: 0, or @code, told.
  */
 int ready_tell(struct cli *cli, uint64_t fd, bool failed, int code);
 

@@ -6,6 +6,8 @@
 
 #include "cli.h"
 
+#define MOST_LISTED 1000 /* of notes, warnings, events in the document: a holder may live for years */
+
 static void print_line(struct cli *cli, const char *kind, const char *text)
 {
 	progress_end(cli);
@@ -13,16 +15,29 @@ static void print_line(struct cli *cli, const char *kind, const char *text)
 	fflush(stderr);
 }
 
-__attribute__((format(printf, 4, 0))) static void print_args(struct cli *cli, const char *kind, const char *key,
-							     const char *fmt, va_list args)
+struct out_node *cli_list_for(struct cli *cli, const char *key, const char *left_out)
+{
+	struct out_node *array;
+
+	if (!cli_wants_json(cli))
+		return NULL;
+	array = out_array_of(cli->doc, key);
+	/* and the one that is about to come */
+	out_keep_last(cli->doc, array, MOST_LISTED - 1, left_out);
+	return array;
+}
+
+/* @kind: what the line begins with, "" for what --quiet silences. */
+__attribute__((format(printf, 5, 0))) static void tell(struct cli *cli, const char *kind, const char *key,
+						       const char *left_out, const char *fmt, va_list args)
 {
 	char *text;
 
 	if (vasprintf(&text, fmt, args) < 0)
 		return;
-	print_line(cli, kind, text);
-	if (key)
-		out_text(out_array_of(cli->doc, key), NULL, NULL, "%s", text);
+	if (*kind || !cli->globals.quiet)
+		print_line(cli, kind, text);
+	out_text(cli_list_for(cli, key, left_out), NULL, NULL, "%s", text);
 	free(text);
 }
 
@@ -31,22 +46,16 @@ void cli_warn(struct cli *cli, const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	print_args(cli, "warning: ", "warnings", fmt, args);
+	tell(cli, "warning: ", "warnings", "warnings_left_out", fmt, args);
 	va_end(args);
 }
 
 void cli_note(struct cli *cli, const char *fmt, ...)
 {
 	va_list args;
-	char *text;
 
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) >= 0) {
-		if (!cli->globals.quiet)
-			print_line(cli, "", text);
-		out_text(out_array_of(cli->doc, "notes"), NULL, NULL, "%s", text);
-		free(text);
-	}
+	tell(cli, "", "notes", "notes_left_out", fmt, args);
 	va_end(args);
 }
 
@@ -66,14 +75,25 @@ static void add_text(struct out_node *node, const char *key, const char *text)
 		out_null(node, key, NULL);
 }
 
+/* Nulls where no call failed: none is made up. */
+static void add_errno(struct out_node *node, int code)
+{
+	const char *name = code > 0 ? strerrorname_np(code) : NULL;
+
+	if (code > 0)
+		out_number(node, "errno", NULL, (uint64_t)code, OUT_PLAIN);
+	else
+		out_null(node, "errno", NULL);
+	add_text(node, "errno_name", name ?: "");
+}
+
 /* The error object of the document: the same members whatever failed. */
 static void add_error(struct cli *cli, int code, const struct vfm_error *error)
 {
 	struct out_node *node = out_object(cli->doc, "error", NULL);
 
 	out_text(node, "code", NULL, "%s", cli_exit_name(code));
-	out_number(node, "errno", NULL, (uint64_t)error->code, OUT_PLAIN);
-	out_text(node, "errno_name", NULL, "%s", error->code > 0 ? strerrorname_np(error->code) ?: "" : "");
+	add_errno(node, error->code);
 	add_text(node, "device", error->device);
 	add_text(node, "step", error->step);
 	cli_add_state(node, "state_from", NULL,
@@ -140,23 +160,6 @@ int cli_usage(struct cli *cli, const char *fmt, ...)
 	return CLI_USAGE;
 }
 
-/* The errno that stands for an exit code where no call failed. */
-static int errno_of(int code)
-{
-	switch (code) {
-	case CLI_UNSUPPORTED:
-		return EOPNOTSUPP;
-	case CLI_DAMAGED:
-		return EBADMSG;
-	case CLI_UNAVAILABLE:
-		return ENODEV;
-	case CLI_USAGE:
-		return EINVAL;
-	default:
-		return EIO;
-	}
-}
-
 int cli_fail_as(struct cli *cli, int code, const struct vfm_error *error)
 {
 	print_line(cli, "", error->message[0] ? error->message : strerror(error->code));
@@ -164,31 +167,47 @@ int cli_fail_as(struct cli *cli, int code, const struct vfm_error *error)
 	return code;
 }
 
-int cli_fail_text(struct cli *cli, int code, const char *fmt, ...)
+__attribute__((format(printf, 6, 0))) static int fail_args(struct cli *cli, int code, int number, const char *device,
+							   const char *step, const char *fmt, va_list args)
 {
-	struct vfm_error error;
-	va_list args;
+	struct vfm_error error = make_error(number, fmt, args);
 
-	va_start(args, fmt);
-	error = make_error(errno_of(code), fmt, args);
-	va_end(args);
-	return cli_fail_as(cli, code, &error);
-}
-
-int cli_fail_at(struct cli *cli, int code, const char *device, const char *step, const char *fmt, ...)
-{
-	struct vfm_error error;
-	va_list args;
-
-	va_start(args, fmt);
-	error = make_error(errno_of(code), fmt, args);
-	va_end(args);
 	snprintf(error.device, sizeof(error.device), "%s", device ? device : "");
 	snprintf(error.step, sizeof(error.step), "%s", step ? step : "");
 	return cli_fail_as(cli, code, &error);
 }
 
+int cli_fail_text(struct cli *cli, int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	code = fail_args(cli, code, 0, NULL, NULL, fmt, args);
+	va_end(args);
+	return code;
+}
+
+int cli_fail_at(struct cli *cli, int code, const char *device, const char *step, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	code = fail_args(cli, code, 0, device, step, fmt, args);
+	va_end(args);
+	return code;
+}
+
+int cli_fail_errno(struct cli *cli, int code, int number, const char *device, const char *step, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	code = fail_args(cli, code, number, device, step, fmt, args);
+	va_end(args);
+	return code;
+}
+
 int cli_fail_memory(struct cli *cli)
 {
-	return cli_fail_text(cli, CLI_FAILED, "out of memory");
+	return cli_fail_errno(cli, CLI_FAILED, ENOMEM, NULL, NULL, "out of memory");
 }

@@ -12,10 +12,12 @@
 
 #include "cli.h"
 
+#define BY_TERMINAL 16 /* above the numbers handled here */
+
 static struct vfm_cancel *_Atomic token;
 static atomic_int first;
 static atomic_uint count;
-static atomic_uint untaken; /* a bit for each number */
+static atomic_uint untaken; /* a bit for each number, and BY_TERMINAL above it for those that a terminal sent */
 static int wake = -1;
 
 static void wake_up(void)
@@ -28,29 +30,40 @@ static void wake_up(void)
 		errno = saved;
 }
 
-static void on_end(int number)
+static void on_end(int number, siginfo_t *info, void *context)
 {
+	const bool by_terminal = number != SIGTERM && info->si_code == SI_KERNEL;
 	int none = 0;
 
+	(void)context;
+
 	atomic_compare_exchange_strong(&first, &none, number);
-	atomic_fetch_or(&untaken, 1u << number);
+	atomic_fetch_or(&untaken, 1u << (number + (by_terminal ? BY_TERMINAL : 0)));
 	atomic_fetch_add(&count, 1);
 	vfm_cancel_trigger(atomic_load(&token));
 	wake_up();
 }
 
-static void on_child(int number)
+static void on_child(int number, siginfo_t *info, void *context)
 {
 	(void)number;
+	(void)info;
+	(void)context;
 	wake_up();
 }
 
-static int install(int number, void (*handler)(int))
+/* Whoever started us may have blocked it, which is inherited. */
+static int install(int number, void (*handler)(int, siginfo_t *, void *))
 {
-	struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART };
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = SA_RESTART | SA_SIGINFO };
+	sigset_t set;
 
 	sigemptyset(&action.sa_mask);
-	return sigaction(number, &action, NULL) < 0 ? -errno : 0;
+	if (sigaction(number, &action, NULL) < 0)
+		return -errno;
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	return sigprocmask(SIG_UNBLOCK, &set, NULL) < 0 ? -errno : 0;
 }
 
 /* nohup means it; a shell that ignores SIGINT for what it starts in the background does not mean us. */
@@ -87,13 +100,14 @@ int signals_first(void)
 	return atomic_load(&first);
 }
 
-int signals_take(void)
+int signals_take(bool *ret_by_terminal)
 {
 	const unsigned int numbers = atomic_load(&untaken);
-	const int number = numbers ? __builtin_ctz(numbers) : 0;
+	const int bit = numbers ? __builtin_ctz(numbers) : 0;
 
-	atomic_fetch_and(&untaken, ~(1u << number));
-	return number;
+	atomic_fetch_and(&untaken, ~(1u << bit));
+	*ret_by_terminal = bit > BY_TERMINAL;
+	return bit > BY_TERMINAL ? bit - BY_TERMINAL : bit;
 }
 
 unsigned int signals_count(void)
@@ -104,6 +118,11 @@ unsigned int signals_count(void)
 int signals_wake_fd(void)
 {
 	return wake;
+}
+
+void signals_rearm(void)
+{
+	wake_up();
 }
 
 void signals_drain(void)

@@ -3,8 +3,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "endpoints.h"
 #include "holder.h"
+#include "same-file.h"
 #include "transfers.h"
 
 #define NS_PER_MS 1000000ull
@@ -174,29 +178,62 @@ int transfer_check_run_named(struct cli *cli, char **specs, size_t count)
 	return 0;
 }
 
-static int read_stream(FILE *file, char *buf, size_t room, size_t *ret_length)
+/* blobs */
+
+int transfer_check_blob(struct cli *cli, const char *blob, const char *stream, bool saves)
 {
-	*ret_length = fread(buf, 1, room, file);
-	return ferror(file) ? -errno : 0;
+	struct stat a, b;
+
+	if (!blob || !same_file_stat(blob, saves ? STDIN_FILENO : STDOUT_FILENO, &a) ||
+	    !same_file_stat(stream, saves ? STDOUT_FILENO : STDIN_FILENO, &b) || S_ISCHR(a.st_mode) ||
+	    !same_file(&a, &b))
+		return 0;
+	return cli_usage(cli, "--blob: %s is the same file as %s", blob, stream);
+}
+
+static int read_to_end(const struct vfm_io *io, char *buf, size_t room, size_t *ret_length)
+{
+	*ret_length = 0;
+	while (*ret_length < room) {
+		int64_t n = io->read(io->user, buf + *ret_length, room - *ret_length);
+
+		if (n <= 0)
+			return (int)n;
+		*ret_length += (size_t)n;
+	}
+	return 0;
+}
+
+static int fail_blob(struct cli *cli, const char *path, int r)
+{
+	struct vfm_error error = { .size = sizeof(error), .code = -r, .step = "blob" };
+
+	if (r != -ECANCELED && r != -ETIMEDOUT)
+		return cli_fail_errno(cli, CLI_FAILED, -r, NULL, "blob", "%s: %s", path, strerror(-r));
+	error.flags = r == -ETIMEDOUT ? VFM_ERROR_PEER | VFM_ERROR_RETRYABLE : 0;
+	snprintf(error.message, sizeof(error.message), "blob: %s: %s", path, strerror(-r));
+	return cli_fail(cli, CLI_STAGE_OPEN, &error, NULL);
 }
 
 int read_blob(struct cli *cli, const char *path, size_t max, void **ret, size_t *ret_length)
 {
-	FILE *file = fopen(path, "re");
-	char *buf;
+	const struct endpoint_config config = { 0 };
+	struct vfm_endpoint *endpoint;
+	char *buf = NULL;
 	int r;
 
-	if (!file)
-		return cli_fail_at(cli, CLI_USAGE, NULL, "blob", "%s: %s", path, strerror(errno));
+	if (has_prefix(path, "exec:") || has_prefix(path, "systemd:"))
+		return cli_usage(cli, "%s: that is for the stream", path);
+	r = endpoint_open(cli, path, ENDPOINT_REPORT, &config, &endpoint);
+	if (r)
+		return r;
 	buf = malloc(max + 1);
-	r = buf ? read_stream(file, buf, max + 1, ret_length) : -ENOMEM;
-	fclose(file);
+	r = buf ? read_to_end(vfm_endpoint_io(endpoint), buf, max + 1, ret_length) : -ENOMEM;
+	vfm_endpoint_close(endpoint);
 	if (r == 0 && *ret_length <= max) {
 		*ret = buf;
 		return 0;
 	}
 	free(buf);
-	if (r < 0)
-		return cli_fail_at(cli, CLI_FAILED, NULL, "blob", "%s: %s", path, strerror(-r));
-	return cli_usage(cli, "%s: at most %zu bytes can be carried", path, max);
+	return r < 0 ? fail_blob(cli, path, r) : cli_usage(cli, "%s: at most %zu bytes can be carried", path, max);
 }

@@ -39,6 +39,12 @@ int transfer_check_run(struct cli *cli, const struct cli_devices *devices, uint3
 /* The same before anything is opened, as far as names tell. */
 int transfer_check_run_named(struct cli *cli, char **specs, size_t count);
 
+/*
+ * A blob, NULL for none, that is the stream's file too would end one by the other. @saves: the stream is written, the
+ * blob read, not the other way round. Return: 0 or CLI_USAGE.
+ */
+int transfer_check_blob(struct cli *cli, const char *blob, const char *stream, bool saves);
+
 /* Whole file into memory, at most @max bytes. Return: 0 or an exit code, told. free(*ret). */
 int read_blob(struct cli *cli, const char *path, size_t max, void **ret, size_t *ret_length);
 

@@ -52,3 +52,29 @@ $ json transfer.downtime_ns devices.0.state <save.json; json error.was_reset err
 true
 false
 "RUNNING"
+# A word that only comes late is waited for, whatever --timeout says: nobody is in doubt, nobody has to look.
+$ late() {
+> vfiomigctl -q state scm:a.sock RUNNING >state.out; rm -f near.sock relay.out restore.* save.*
+> vfiomigctl $2 --json restore scm:b.sock --from unix:far.sock >restore.json 2>restore.err & restore=$!
+> await restore.err listening; relay.py near.sock far.sock "$1" >relay.out & relay=$!
+> await relay.out ready
+> vfiomigctl $3 --json save scm:a.sock --to unix:near.sock >save.json 2>save.err & save=$!
+> await relay.out held; }
+$ late '~10' '--timeout 3s' ''; sleep 4; kill -USR1 $relay; wait $restore && wait $save; json transfer.commit <restore.json
+"done"
+$ late '~37' '' '--timeout 3s'; sleep 4; kill -USR1 $relay; wait $restore && wait $save; json transfer.commit <save.json
+"done"
+# Before the verdict --timeout counts as ever.
+$ late '~35' '' '--timeout 3s'; wait $save; echo $?; wait $restore
+8
+[8]
+$ json transfer.commit devices.0.state <save.json; json transfer.commit devices.0.state <restore.json
+"none"
+"RUNNING"
+"none"
+"RUNNING"
+# Who is in doubt hangs up, so that the other side is not left waiting without a word.
+$ late '~10' '' ''; kill -TERM $restore; await restore.err "by SIGTERM"; await save.err "by SIGTERM"
+$ kill -TERM $save $restore; wait $save; echo $?; wait $restore
+5
+[5]

@@ -33,13 +33,13 @@ SIMULATED machine * (glob)
 Saved 64.* (glob)
 0000:01:00.0 is STOP
 $ kill -TERM $!; wait $!; tail -1 save.err
-vfiomigctl: SIMULATED: 'vfiomigctl -q --sim* goes on as process * (glob)
+vfiomigctl: SIMULATED: 'vfiomigctl -q --sim* goes on as process group * (glob)
 $ vfiomigctl -q --sim="$OTHER" state scm:there.sock | tail -1
 State: STOP
-$ kill "$(sed -n 's/.*goes on as process //p' save.err)"
+$ kill -- "-$(sed -n 's/.*goes on as process group //p' save.err)"
 $ vfiomigctl state scm:a.sock RUNNING >/dev/null
 $ vfiomigctl --timeout 300ms save scm:a.sock --to 'exec:vfiomigctl -q --sim=$OTHER restore 0000:0a:00.0 --from - --duplex --json-file=there.json --hold' --json-file=here.json 2>save.err
-$ json exec.status transfer.commit <here.json; kill "$(json exec.pid <here.json)"
+$ json exec.status transfer.commit <here.json; kill -- "-$(json exec.pid <here.json)"
 null
 "done"
 # One that says nothing, that cannot be found, that does not fit, that hangs: the device is as it was.
@@ -54,7 +54,7 @@ vfiomigctl: SIMULATED: warning: 'no-such-command' ended with status 127
 $ hold m 0000:03:00.0
 $ vfiomigctl -q save scm:a.sock --to 'exec:vfiomigctl -q restore scm:m.sock --from - --duplex --json-file=there.json' 2>save.err
 [3]
-$ vfiomigctl -q --timeout 300ms verify 'exec:exec unkillable.py tracer1' 2>traced1.err & traced1=$!
+$ vfiomigctl -q --timeout 2s verify 'exec:exec unkillable.py tracer1' 2>traced1.err & traced1=$!
 $ vfiomigctl -q --timeout 300ms save scm:m.sock --to 'exec:trap "" TERM; while :; do sleep 1; done' 2>deaf.err & deaf=$!
 $ vfiomigctl -q save scm:a.sock --to 'exec:echo up >&2; sleep 1000; echo never' 2>term.err & await term.err up; kill -TERM $!; wait $!
 [143]
@@ -74,8 +74,20 @@ $ vfiomigctl -q verify 'exec:cat state.vfm'; vfiomigctl -q verify 'exec:cat - st
 $ vfiomigctl -q verify 'exec:cat state.vfm; exit 5'
 ! vfiomigctl: SIMULATED: 'cat state.vfm; exit 5' ended with status 5
 [8]
-$ vfiomigctl -q --timeout 300ms verify 'exec:cat state.vfm; exec unkillable.py tracer2 </dev/null >/dev/null' 2>traced2.err & traced2=$!
+$ vfiomigctl -q --timeout 2s verify 'exec:cat state.vfm; exec unkillable.py tracer2 </dev/null >/dev/null' 2>traced2.err & traced2=$!
 $ vfiomigctl -q verify 'exec:head -c 1000 state.vfm' 2>verify.err
+[6]
+# What a command that fails leaves behind is no stream that was damaged; what was damaged before it ended is.
+$ vfiomigctl -q inspect exec:false
+! ...
+! vfiomigctl: SIMULATED: warning: 'false' ended with status 1
+[8]
+$ vfiomigctl -q verify 'exec:head -c 1000 state.vfm; exit 3' --json 2>/dev/null >cut.json; json exit_code error.code error.errno_name exec.status <cut.json
+8
+"peer"
+"EBADMSG"
+3
+$ cp state.vfm flipped.vfm; flip flipped.vfm 1000; vfiomigctl -q verify 'exec:cat flipped.vfm; exit 3' 2>verify.err
 [6]
 # It inherits nothing but its standard descriptors, however many devices we inherited.
 $ vfiomigctl -q hold 0000:06:00.0 --exec sh -c 'vfiomigctl -q save "$VFIOMIG_DEVICE_0" --to "exec:ls /proc/self/fd >fds.txt"' 2>/dev/null 9<state.vfm
@@ -84,7 +96,7 @@ $ paste -sd ' ' fds.txt
 0 1 2 3
 # One that does not end by SIGKILL is left behind, and told: a failure where there was none before.
 $ wait $traced1; echo $?; wait $traced2; echo $?; tail -qn 1 traced?.err; kill "$(cat tracer1)" "$(cat tracer2)"
-1
+8
 8
 vfiomigctl: SIMULATED: warning: 'exec unkillable.py tracer1' has not ended even by SIGKILL: it is left behind as process * (glob)
 vfiomigctl: SIMULATED: 'cat state.vfm; exec unkillable.py tracer2 </dev/null >/dev/null' has not ended even by SIGKILL: it is left behind as process * (glob)

@@ -89,7 +89,7 @@ $ hold lent 0000:02:00.0
 $ vfiomigctl state scm:lent.sock#7 --json 2>/dev/null | json error.device error.step error.errno_name
 "scm:lent.sock#7"
 "borrow"
-"ENODEV"
+null
 $ vfiomigctl state 0000:77:00.0 --json 2>/dev/null | json error.code error.device error.step
 "unavailable"
 "0000:77:00.0"

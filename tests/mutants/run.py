@@ -6,15 +6,21 @@ Usage: run.py SOURCE_DIR WORK_DIR [NAME...]
 
 mutants.toml lists them: file, the text to replace (it must stand there exactly once), what replaces it, and the meson
 tests of which at least one must fail. A mutant that does not build, or that every test survives, fails the run.
-Only what the tests need is built. WORK_DIR/mutants.log keeps what compiler and tests said. Prints TAP.
+Only what the tests need is built. Each worker has a tree of its own, WORK_DIR/N/tree, and WORK_DIR/N/mutants.log keeps
+what compiler and tests said there. Prints TAP.
 """
+import concurrent.futures
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import time
 import tomllib
+
+
+WORTH_A_WORKER = 20  # mutants that make up for building the tests once more
 
 
 def run(command, log):
@@ -44,9 +50,9 @@ def introspect(build, what):
 class Suites:
     """The tests of a build directory, and what has to be built to run them."""
 
-    def __init__(self, build, log):
+    def __init__(self, build, log, jobs):
         files = {target["id"]: target["filename"] for target in introspect(build, "--targets")}
-        self.build, self.log = build, log
+        self.build, self.log, self.jobs = build, log, jobs
         self.needs = {}
         for test in introspect(build, "--tests"):
             made = [name for target in test["depends"] for name in files[target]] + test["cmd"][:1]
@@ -54,10 +60,12 @@ class Suites:
                                         if pathlib.Path(name).is_relative_to(build)}
 
     def make(self, tests):
-        return run(["ninja", "-C", self.build, *sorted(set().union(*(self.needs[t] for t in tests)))], self.log) == 0
+        needs = sorted(set().union(*(self.needs[t] for t in tests)))
+        return run(["ninja", "-j", str(self.jobs), "-C", self.build, *needs], self.log) == 0
 
     def passes(self, tests):
-        return run(["meson", "test", "-C", self.build, "--no-rebuild", "--print-errorlogs", *tests], self.log) == 0
+        return run(["meson", "test", "-C", self.build, "--no-rebuild", "--print-errorlogs", "--num-processes",
+                    str(self.jobs), *tests], self.log) == 0
 
 
 def find_flaw(mutant, tree, suites):
@@ -82,19 +90,35 @@ def survives(mutant, tree, suites):
         path.write_text(original)
 
 
-def try_all(mutants, tree, suites):
-    """Prints a line for each mutant. Return: how many were not caught."""
-    flaws = {m["name"]: find_flaw(m, tree, suites) for m in mutants}
-    tests = sorted({t for m in mutants for t in m["tests"] if not flaws[m["name"]]})
-    # What fails without any mutant proves nothing.
-    sound = bool(tests) and suites.make(tests) and suites.passes(tests)
-    print(f"{'ok' if sound else 'not ok'} 1 - the tests pass on the code as it is", flush=True)
-    failed = 0
-    for number, mutant in enumerate(mutants, 2):
-        why = flaws[mutant["name"]] or (survives(mutant, tree, suites) if sound else "not run")
-        failed += why is not None
-        print(f"{'not ok' if why else 'ok'} {number} - {mutant['name']}" + (f" # {why}" if why else ""), flush=True)
-    return failed + (not sound)
+class Worker:
+    """A copy of the tree, and the mutants that are tried in it, each with its number."""
+
+    def __init__(self, source, work, jobs, mutants):
+        self.tree, self.log, self.mutants = work / "tree", work / "mutants.log", mutants
+        work.mkdir(parents=True, exist_ok=True)
+        self.log.write_text("")
+        copy_tree(source, self.tree)
+        build = self.tree / "build"
+        if run(["meson", "setup", "-Dbuildtype=debug", build, self.tree], self.log) != 0:
+            sys.exit(f"Bail out! meson setup failed: {self.log}")
+        self.suites = Suites(build, self.log, jobs)
+        self.flaws = {number: find_flaw(m, self.tree, self.suites) for number, m in mutants}
+
+    def is_sound(self):
+        """What fails without any mutant proves nothing."""
+        tests = sorted({t for number, m in self.mutants for t in m["tests"] if not self.flaws[number]})
+        return bool(tests) and self.suites.make(tests) and self.suites.passes(tests)
+
+    def try_all(self, sound):
+        """Prints a line for each mutant. Return: how many were not caught."""
+        failed = 0
+        for number, mutant in self.mutants:
+            why = self.flaws[number] or (survives(mutant, self.tree, self.suites) if sound else "not run")
+            failed += why is not None
+            line = f"{'not ok' if why else 'ok'} {number} - {mutant['name']}" + (f" # {why}" if why else "")
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        return failed
 
 
 def main():
@@ -105,18 +129,18 @@ def main():
     unknown = set(wanted) - {m["name"] for m in mutants}
     if unknown:
         sys.exit("no such mutant: " + ", ".join(sorted(unknown)))
-    mutants = [m for m in mutants if not wanted or m["name"] in wanted]
-    tree, log = work / "tree", work / "mutants.log"
-    work.mkdir(parents=True, exist_ok=True)
-    log.write_text("")
-    copy_tree(source, tree)
+    mutants = list(enumerate((m for m in mutants if not wanted or m["name"] in wanted), 2))
+    cpus = os.cpu_count() or 1
+    count = max(1, min(cpus, len(mutants) // WORTH_A_WORKER))
     print(f"TAP version 13\n1..{len(mutants) + 1}", flush=True)
-    if run(["meson", "setup", "-Dbuildtype=debug", tree / "build", tree], log) != 0:
-        print(f"Bail out! meson setup failed: {log}")
-        return 1
-    failed = try_all(mutants, tree, Suites(tree / "build", log))
+    workers = [Worker(source, work / str(n), max(1, cpus // count), mutants[n::count]) for n in range(count)]
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        sound = all(pool.map(Worker.is_sound, workers))
+        print(f"{'ok' if sound else 'not ok'} 1 - the tests pass on the code as it is", flush=True)
+        failed = sum(pool.map(lambda worker: worker.try_all(sound), workers)) + (not sound)
     print(f"# {len(mutants)} mutants in {time.monotonic() - began:.0f} s")
     return 1 if failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -108,21 +108,6 @@ static const struct vfm_iova_range *lowest_hole(const struct vfm_iova_range *hol
 	return lowest;
 }
 
-static void add_without(struct list *list, struct vfm_iova_range window, const struct vfm_iova_range *holes,
-			size_t hole_count)
-{
-	const struct vfm_iova_range *hole;
-
-	while ((hole = lowest_hole(holes, hole_count, window.first, window.last))) {
-		if (hole->first > window.first)
-			list_add(list, window.first, hole->first - 1);
-		if (hole->last >= window.last)
-			return;
-		window.first = hole->last + 1;
-	}
-	list_add(list, window.first, window.last);
-}
-
 static bool begin_in_order(const struct vfm_iova_range *holes, size_t count)
 {
 	for (size_t i = 1; i < count; i++)
@@ -131,15 +116,23 @@ static bool begin_in_order(const struct vfm_iova_range *holes, size_t count)
 	return true;
 }
 
-/* The same where @holes begin in order, from *@next on; moves it past those that no later window meets. */
-static void add_without_next(struct list *list, struct vfm_iova_range window, const struct vfm_iova_range *holes,
-			     size_t hole_count, size_t *next)
+/* The same where @holes begin in order: from *@next on, which moves past those that nothing above @first meets. */
+static const struct vfm_iova_range *next_hole(const struct vfm_iova_range *holes, size_t count, uint64_t first,
+					      uint64_t last, size_t *next)
 {
-	for (; *next < hole_count && holes[*next].first <= window.last; (*next)++) {
-		const struct vfm_iova_range *hole = &holes[*next];
+	while (*next < count && holes[*next].last < first)
+		++*next;
+	return *next < count && holes[*next].first <= last ? &holes[*next] : NULL;
+}
 
-		if (hole->last < window.first)
-			continue;
+/* @next: NULL where @holes begin in no order. */
+static void add_without(struct list *list, struct vfm_iova_range window, const struct vfm_iova_range *holes,
+			size_t count, size_t *next)
+{
+	const struct vfm_iova_range *hole;
+
+	while ((hole = next ? next_hole(holes, count, window.first, window.last, next)
+			    : lowest_hole(holes, count, window.first, window.last))) {
 		if (hole->first > window.first)
 			list_add(list, window.first, hole->first - 1);
 		if (hole->last >= window.last)
@@ -161,11 +154,7 @@ int vfm_iova_exclude(const struct vfm_iova_range *windows, size_t window_count, 
 	for (size_t i = 0; i < hole_count; i++)
 		if (holes[i].first > holes[i].last)
 			return -EINVAL;
-	for (size_t i = 0; i < window_count; i++) {
-		if (sorted)
-			add_without_next(&list, windows[i], holes, hole_count, &next);
-		else
-			add_without(&list, windows[i], holes, hole_count);
-	}
+	for (size_t i = 0; i < window_count; i++)
+		add_without(&list, windows[i], holes, hole_count, sorted ? &next : NULL);
 	return list_end(&list, ret_count);
 }

@@ -40,8 +40,12 @@ static void is_told(struct bench *b, uint64_t *bits, unsigned int page)
 
 static int track(struct bench *b, struct vfm_tracker *tracker, uint64_t *bits)
 {
+	const struct vfm_iova_range window = { IOVA, IOVA + 4 * sizeof(memory) - 1 };
 	int r = vfm_tracker_map(tracker, b->iommu, IOVA, sizeof(memory), 0, &b->err);
 
+	/* A log that cannot be started with it is started without. */
+	if (r == 0)
+		r = vfm_tracker_windows(tracker, b->iommu, &window, 1, &b->err);
 	if (r == 0)
 		r = vfm_tracker_join(tracker, b->source, &b->err);
 	if (r < 0)

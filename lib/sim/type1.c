@@ -330,16 +330,25 @@ static int tell_range(struct vfm_sim *sim, uint32_t slot, const struct vfio_iomm
 	return 0;
 }
 
+/* Kernels that call a wrap by its name can also tell what ends with the last address; older ones take it for one. */
+static bool wraps(const struct vfm_sim *sim, uint64_t iova, uint64_t size)
+{
+	uint64_t end;
+
+	return vfmi_add_overflows(iova, wrap_error(sim) == -EINVAL ? size : size - 1, &end);
+}
+
 static int get_dirty(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dirty_bitmap *cmd)
 {
 	const uint64_t page = sim->machine->page_size;
 	struct vfio_iommu_type1_dirty_bitmap_get get;
-	uint64_t end;
 
 	if (cmd->argsz < sizeof(*cmd) + sizeof(get))
 		return bad(sim, "VFIO_IOMMU_DIRTY_PAGES", cmd->argsz, cmd->flags);
 	memcpy(&get, cmd->data, sizeof(get));
-	if (vfmi_add_overflows(get.iova, get.size, &end) || !bitmap_fits(sim, &get.bitmap, get.size))
+	if (get.size && wraps(sim, get.iova, get.size))
+		return wrap_error(sim);
+	if (!bitmap_fits(sim, &get.bitmap, get.size))
 		return -EINVAL;
 	if (get.bitmap.pgsize != page || (get.iova | get.size) % page || !get.size)
 		return -EINVAL;

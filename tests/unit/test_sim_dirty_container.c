@@ -15,11 +15,21 @@ static uint8_t *ram;
 static uint64_t bits[PAGES / 64];
 static int group, container;
 
-static void start(void)
+static void start_with(const char *machine)
 {
-	raw_start(&m, NULL, DEVICES);
+	raw_start(&m, NULL, machine);
 	ram = mmap(NULL, (size_t)PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(ram, MAP_FAILED);
+}
+
+static void start(void)
+{
+	start_with(DEVICES);
+}
+
+static void start_newest(void)
+{
+	start_with("kernel=7.2;" DEVICES);
 }
 
 static void write_page(const char *device, uint64_t number)
@@ -148,6 +158,18 @@ START_TEST(type1_rules)
 }
 END_TEST
 
+/* Since Linux 6.18; before, both are a wrap, and that is EINVAL. */
+START_TEST(type1_knows_the_last_address)
+{
+	container_with("/dev/vfio/1", VFIO_TYPE1v2_IOMMU);
+	ck_assert_int_eq(dirty_pages(VFIO_IOMMU_DIRTY_PAGES_FLAG_START), 0);
+	ck_assert_int_eq(get_dirty(UINT64_MAX - PAGE + 1, PAGE, PAGE, 8, bits), 0);
+	ck_assert_int_eq(get_dirty(UINT64_MAX - PAGE + 1, 2 * PAGE, PAGE, 8, bits), -EOVERFLOW);
+	ck_assert_int_eq(get_dirty(UINT64_MAX - PAGE + 1, 0, PAGE, 8, bits), -EINVAL);
+	stop_container(0);
+}
+END_TEST
+
 START_TEST(type1_first_version_has_none)
 {
 	container_with("/dev/vfio/1", VFIO_TYPE1_IOMMU);
@@ -257,7 +279,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("sim_dirty_container");
-	TCase *all = tcase_create("all");
+	TCase *all = tcase_create("all"), *newest = tcase_create("newest");
 
 	tcase_add_checked_fixture(all, start, NULL);
 	tcase_add_test(all, type1_rules);
@@ -266,5 +288,8 @@ int main(void)
 	tcase_add_test(all, type1_of_a_mediated_device);
 	tcase_add_test(all, from_an_iommufd_to_a_container);
 	suite_add_tcase(suite, all);
+	tcase_add_checked_fixture(newest, start_newest, NULL);
+	tcase_add_test(newest, type1_knows_the_last_address);
+	suite_add_tcase(suite, newest);
 	return run_suite(suite);
 }

@@ -369,6 +369,24 @@ START_TEST(tracking_rules)
 }
 END_TEST
 
+/* Nothing less one is the last address there is. */
+START_TEST(tracking_of_no_length)
+{
+	uint32_t id, hwpt;
+	int fd = bound(TRACKS, &id);
+	uint64_t bits[8] = { 0 };
+	struct iommu_hwpt_get_dirty_bitmap get = { .size = sizeof(get), .page_size = PAGE, .data = (uintptr_t)bits };
+
+	ck_assert_int_eq(hwpt_alloc(id, m.ioas, IOMMU_HWPT_ALLOC_DIRTY_TRACKING, &hwpt), 0);
+	get.hwpt_id = hwpt;
+	ck_assert_int_eq(raw_ioctl(&m, m.iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get), 0);
+	get.iova = PAGE;
+	ck_assert_int_eq(raw_ioctl(&m, m.iommufd, IOMMU_HWPT_GET_DIRTY_BITMAP, &get), -EOVERFLOW);
+	raw_close(&m, fd);
+	raw_stop(&m, 0);
+}
+END_TEST
+
 /* address spaces */
 
 static int allow(struct iommu_iova_range *list, uint32_t count)
@@ -712,6 +730,7 @@ int main(void)
 	tcase_add_test(newest, files_are_mapped_without_an_address);
 	tcase_add_test(newest, another_process_takes_over);
 	tcase_add_test(newest, pasids);
+	tcase_add_test(newest, tracking_of_no_length);
 	suite_add_tcase(suite, newest);
 	tcase_add_test(own, accounting_is_chosen_first);
 	tcase_add_test(own, versions_bring_what_they_brought);

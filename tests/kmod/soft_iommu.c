@@ -262,7 +262,9 @@ static struct iommu_domain *soft_domain_alloc(struct device *dev, u32 flags)
 static struct iommu_domain *soft_domain_alloc_flags(struct device *dev, u32 flags,
 						    const struct iommu_user_data *data)
 {
-	return data ? ERR_PTR(-EOPNOTSUPP) : soft_domain_alloc(dev, flags);
+	/* Any of ours is good for PASIDs, of which its devices have none. */
+	return data ? ERR_PTR(-EOPNOTSUPP)
+		    : soft_domain_alloc(dev, flags & ~IOMMU_HWPT_ALLOC_PASID);
 }
 #else
 static struct iommu_domain *soft_domain_alloc_paging(struct device *dev)

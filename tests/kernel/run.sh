@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Run the cases of the kernel lab: real kernel, real drivers, emulated machine. One boot a case, two
-# for a pair. See usage() for the options, README.md for what a case may say.
+# for a pair; cases whose guest has one processor run side by side. See usage() for the options,
+# README.md for what a case may say.
 set -eu
 
 export LC_ALL=C
@@ -15,9 +16,7 @@ list=
 verbose=
 shell=
 lane=stable
-passed=0
-failed=0
-skipped=0
+jobs=$(nproc)
 
 usage() {
 	cat <<-END
@@ -29,6 +28,7 @@ usage() {
 	  --build-dir DIR  meson build directory: where binaries that cases need are looked for
 	  --out DIR        keep consoles and the files that cases hand out there
 	  --case NAME      the same as naming it
+	  --jobs N         cases that run side by side, of those that may (default: number of CPUs)
 	  --list           list the cases and what they are about
 	  --verbose        show everything that the guests say
 	  --shell CASE     boot that case's machine with an interactive shell instead
@@ -189,10 +189,8 @@ finish() {
 		verdict=${verdict:-$result}
 	done
 	if [ -z "$verdict" ]; then
-		passed=$((passed + 1))
 		printf 'PASS %-24s %4d ok %4d not ok %6s s\n' "$name" "$good" "$bad" "$seconds"
 	else
-		failed=$((failed + 1))
 		printf 'FAIL %-24s %4d ok %4d not ok %6s s  %s\n' "$name" "$good" "$bad" "$seconds" \
 			"$verdict"
 	fi
@@ -216,10 +214,8 @@ keep() {
 # A missing binary of ours is no failure only where nobody said where to look for it.
 not_packed() {
 	if [ -n "$build_dir" ]; then
-		failed=$((failed + 1))
 		printf 'FAIL %-24s %s not found in %s\n' "$1" "$2" "$build_dir"
 	else
-		skipped=$((skipped + 1))
 		printf 'SKIP %-24s needs %s, give --build-dir\n' "$1" "$2"
 	fi
 }
@@ -269,6 +265,59 @@ run_pair() {
 	keep "$1.a" "$a"
 	keep "$1.b" "$b"
 	rm -f "$a/initramfs" "$b/initramfs" "$a/out.tar" "$b/out.tar"
+}
+
+# shares FILE: whether the case may run beside others: its guest has one processor and measures nothing.
+shares() {
+	case $1 in
+	*.a.sh) return 1 ;;
+	esac
+	[ -z "$(directive "$1" alone)" ] && [ "$(default "$(directive "$1" cpus)" 1)" -eq 1 ]
+}
+
+# run_case FILE: what it prints stays together and is kept, to be counted.
+run_case() {
+	name=$(basename "${1%.sh}")
+	report=$scratch/report.$name
+	if ! suits "$1"; then
+		say "left out: ${name%.a} is for kernel $(directive "$1" kernel), this is $release"
+	else
+		case $name in
+		*.a) run_pair "${name%.a}" "$1" ;;
+		*) run_single "$name" "$1" ;;
+		esac
+	fi >"$report"
+	flock "$scratch/lock" cat "$report"
+}
+
+# The first of those that wait.
+take() {
+	exec 8>"$scratch/lock"
+	flock 8
+	head -n 1 "$scratch/waiting"
+	sed -i 1d "$scratch/waiting"
+}
+
+worker() {
+	while next=$(take) && [ -n "$next" ]; do
+		run_case "$next"
+	done
+}
+
+# What may take longest begins, or it would be waited for in the end.
+run_waiting() {
+	sort -s -rn "$scratch/waiting" -o "$scratch/waiting"
+	sed -i 's/^[0-9]* //' "$scratch/waiting"
+	while [ "$jobs" -gt 0 ]; do
+		worker &
+		jobs=$((jobs - 1))
+	done
+	wait
+}
+
+# reported VERDICT: how many cases have it.
+reported() {
+	cat "$scratch"/report.* | grep -c "^$1 " || :
 }
 
 # Names of all cases; a pair is one.
@@ -325,6 +374,9 @@ while [ $# -gt 0 ]; do
 	--lane)
 		lane=$2
 		shift ;;
+	--jobs)
+		jobs=$2
+		shift ;;
 	--case)
 		selected="$selected $2"
 		shift ;;
@@ -355,24 +407,30 @@ release=$(cat "$kernel/release")
 build_kmod
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
+# Guests beside us end with us; an interrupt from the terminal does not reach what runs in the background.
+trap 'trap "" TERM; kill 0; exit 1' HUP INT TERM
 
 if [ -n "$shell" ]; then
 	interactive "$(case_file "$shell")"
 	exit
 fi
 
+alone=
+: >"$scratch/waiting"
 for name in $selected; do
 	file=$(case_file "$name")
-	name=$(basename "${file%.sh}")
-	if ! suits "$file"; then
-		say "left out: ${name%.a} is for kernel $(directive "$file" kernel), this is $release"
-		continue
+	if shares "$file"; then
+		echo "$(default "$(directive "$file" timeout)" 120) $file" >>"$scratch/waiting"
+	else
+		alone="$alone $file"
 	fi
-	case $name in
-	*.a) run_pair "${name%.a}" "$file" ;;
-	*) run_single "$name" "$file" ;;
-	esac
 done
+for file in $alone; do
+	run_case "$file"
+done
+run_waiting
+failed=$(reported FAIL)
+skipped=$(reported SKIP)
+passed=$(reported PASS)
 say "$release: $passed passed, $failed failed$([ "$skipped" -eq 0 ] || echo ", $skipped skipped")"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

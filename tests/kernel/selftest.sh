@@ -189,6 +189,15 @@ left_out() {
 		grep -q '^left out: case is for kernel 99.1' "$work/verdict"
 }
 
+# Two cases side by side, one of them good.
+each_judged() {
+	printf '. /lab/lib.sh\ncheck nothing true\ntap_done\n' >"$work/good.sh"
+	printf '. /lab/lib.sh\ncheck nothing false\ntap_done\n' >"$work/bad.sh"
+	! "$here/run.sh" --jobs 2 "$work/good.sh" "$work/bad.sh" >"$work/verdict" &&
+		grep -q '^PASS good ' "$work/verdict" && grep -q '^FAIL bad ' "$work/verdict" &&
+		tail -n 1 "$work/verdict" | grep -q ': 1 passed, 1 failed$'
+}
+
 # bad DESCRIPTION VERDICT, the case on stdin.
 bad() {
 	cat >"$work/case.sh"
@@ -198,6 +207,7 @@ bad() {
 test_run() {
 	printf '. /lab/lib.sh\nok lost >/dev/null\nok seen\ntap_done\n' >"$work/case.sh"
 	check "a line that the console lost was counted" "$here/run.sh" "$work/case.sh"
+	check "cases side by side are judged each by itself" each_judged
 	bad "a failed check" failed <<-'END'
 	. /lab/lib.sh
 	check false false

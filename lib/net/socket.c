@@ -3,16 +3,22 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+
+/* Older versions of it do not stand alone. */
+#include <linux/vm_sockets.h>
 
 #include "socket.h"
 
 #define BACKLOG 1
 #define CONNECT_RETRY_NS 20000000u
+#define NS_PER_S 1000000000u
+#define FOR_EVER_S 1000000u /* eleven days; the kernel takes no much larger number everywhere */
 
-/* Frames that wait for an answer must not wait for more data; a peer's host that died must be noticed. */
 /*
- * A host that has died is noticed within a minute and a half, also where nothing is due. TCP_USER_TIMEOUT would cut off
- * a peer that is busy with its devices and does not read.
+ * Frames that wait for an answer must not wait for more data. A host that has died is noticed within a minute and a
+ * half, also where nothing is due; TCP_USER_TIMEOUT would cut off a peer that is busy with its devices and does not
+ * read.
  */
 static void tune(struct vfm_endpoint *ep, int fd, sa_family_t family)
 {
@@ -81,14 +87,30 @@ static int connect_within(struct vfm_endpoint *ep, int fd, const struct vfmi_add
 	}
 }
 
+/* By itself vsock gives up after two seconds (Linux 6.12). The limit, which is kept here, must end before its own. */
+static void be_patient(struct vfm_endpoint *ep, int fd, sa_family_t family, uint64_t limit)
+{
+	struct timeval patience = { .tv_sec = FOR_EVER_S };
+	const uint64_t now = ep->sys->ops->now_ns(ep->sys);
+
+	if (family != AF_VSOCK)
+		return;
+	if (limit != UINT64_MAX)
+		patience.tv_sec = (time_t)(now < limit ? (limit - now) / NS_PER_S + 1 : 1);
+	/* where that fails the kernel's two seconds remain */
+	ep->sys->ops->setsockopt(ep->sys, fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &patience, sizeof(patience));
+}
+
 int vfmi_socket_connect(struct vfm_endpoint *ep, const struct vfmi_address *addr)
 {
+	const uint64_t limit = vfmi_endpoint_limit(ep);
 	int fd = ep->sys->ops->socket(ep->sys, addr->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = connect_within(ep, fd, addr, vfmi_endpoint_limit(ep));
+	be_patient(ep, fd, addr->storage.ss_family, limit);
+	r = connect_within(ep, fd, addr, limit);
 	if (r == 0)
 		return vfmi_socket_take(ep, fd, addr->storage.ss_family);
 	ep->sys->ops->close(ep->sys, fd);

@@ -35,6 +35,7 @@ static struct {
 	int ns_mode_error;
 	struct sockaddr_vm bound, called;
 	struct sockaddr_in tcp;
+	struct timeval patience; /* for a connection, in seconds and less */
 } world;
 
 static int world_socket(struct vfmi_sys *s, int domain, int type, int protocol)
@@ -66,6 +67,16 @@ static int world_connect(struct vfmi_sys *s, int fd, const struct sockaddr *addr
 	if (world.connect_error)
 		return world.connect_error;
 	return vfmi_sys_libc.ops->connect(s, fd, (const struct sockaddr *)&world.tcp, sizeof(world.tcp));
+}
+
+static int world_setsockopt(struct vfmi_sys *s, int fd, int level, int name, const void *value, socklen_t length)
+{
+	if (level != AF_VSOCK)
+		return vfmi_sys_libc.ops->setsockopt(s, fd, level, name, value, length);
+	ck_assert_int_eq(name, SO_VM_SOCKETS_CONNECT_TIMEOUT);
+	ck_assert_uint_eq(length, sizeof(world.patience));
+	memcpy(&world.patience, value, length);
+	return 0;
 }
 
 static int world_getsockname(struct vfmi_sys *s, int fd, struct sockaddr *addr, socklen_t *length)
@@ -119,6 +130,7 @@ static void setup(void)
 	ops.bind = world_bind;
 	ops.connect = world_connect;
 	ops.getsockname = world_getsockname;
+	ops.setsockopt = world_setsockopt;
 	ops.open = world_open;
 	error = (struct vfm_error){ .size = sizeof(error) };
 	ck_assert_int_eq(vfmi_context_new_on(&sys, &ctx), 0);
@@ -203,6 +215,20 @@ START_TEST(vsock_names_are_numbers_too)
 	ck_assert_int_eq(open_flags("vsock:3:7", LISTENING, &ep), 0);
 	ck_assert_str_eq(vfm_endpoint_address(ep), "vsock:3:7");
 	vfm_endpoint_close(ep);
+}
+END_TEST
+
+/* The kernel's own two seconds are not what the caller asked for, nor is for ever. */
+START_TEST(vsock_waits_as_long_as_told)
+{
+	struct vfm_endpoint *ep;
+
+	world.connect_error = -ECONNRESET;
+	ck_assert_int_eq(open_named("vsock:3:7", VFM_ENDPOINT_WRITE, 20000, NULL, &ep), -ECONNRESET);
+	ck_assert_int_ge(world.patience.tv_sec, 20);
+	ck_assert_int_le(world.patience.tv_sec, 22);
+	ck_assert_int_eq(open_named("vsock:3:7", VFM_ENDPOINT_WRITE, 0, NULL, &ep), -ECONNRESET);
+	ck_assert_int_ge(world.patience.tv_sec, 3600);
 }
 END_TEST
 
@@ -345,6 +371,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, vsock_carries_both_directions);
 	tcase_add_test(tests, vsock_names_are_numbers_too);
+	tcase_add_test(tests, vsock_waits_as_long_as_told);
 	tcase_add_loop_test(tests, vsock_refusals_are_explained, 0, (int)VFMI_ARRAY_SIZE(refusals));
 	tcase_add_test(tests, kernel_without_vsock_says_so);
 	tcase_add_test(tests, listening_descriptor_accepts_one);

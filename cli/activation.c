@@ -23,13 +23,29 @@ static size_t count_sockets(void)
 	return count;
 }
 
-static void forget(size_t count)
+int activation_begin(struct cli *cli)
 {
-	for (size_t i = 0; i < count; i++)
+	const char *names = getenv("LISTEN_FDNAMES");
+	struct activation *came = &cli->activation;
+
+	came->count = count_sockets();
+	if (came->count && names) {
+		came->names = strdup(names);
+		if (!came->names)
+			return cli_fail_memory(cli);
+	}
+	for (size_t i = 0; i < came->count; i++)
 		fcntl(FIRST_FD + (int)i, F_SETFD, FD_CLOEXEC);
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
+	unsetenv("LISTEN_PIDFDID");
+	return 0;
+}
+
+void activation_end(struct cli *cli)
+{
+	free(cli->activation.names);
 }
 
 /* How many of the names in the list are @name; *ret_index is the first. */
@@ -47,9 +63,10 @@ static size_t find_name(const char *list, size_t count, const char *name, size_t
 	return found;
 }
 
-static int choose(struct cli *cli, const char *name, size_t count, size_t *ret_index)
+static int choose(struct cli *cli, const char *name, size_t *ret_index)
 {
-	const char *names = getenv("LISTEN_FDNAMES");
+	const size_t count = cli->activation.count;
+	const char *names = cli->activation.names;
 	size_t found = count;
 
 	*ret_index = 0;
@@ -68,13 +85,11 @@ static int choose(struct cli *cli, const char *name, size_t count, size_t *ret_i
 
 int activation_take(struct cli *cli, const char *name, int *ret_fd)
 {
-	const size_t count = count_sockets();
+	socklen_t length = sizeof(int);
 	int type = 0, r;
-	socklen_t length = sizeof(type);
 	size_t index;
 
-	r = choose(cli, name, count, &index);
-	forget(count);
+	r = choose(cli, name, &index);
 	if (r)
 		return r;
 	*ret_fd = FIRST_FD + (int)index;

@@ -6,8 +6,16 @@
 #include "cli.h"
 
 /*
- * The socket of that name, or the only one if @name is empty. None of them survives into a command that is started, nor
- * do the variables: this is asked for once. *ret_fd is the caller's to close. Return: 0 or CLI_USAGE.
+ * Before anything else: from here on neither the sockets nor the variables reach a command that is started, whether the
+ * sockets are used or not. Variables that were meant for another process are forgotten, too, its sockets are not
+ * touched. Return: 0 or an exit code, told. activation_end() frees what is kept.
+ */
+int activation_begin(struct cli *cli);
+void activation_end(struct cli *cli);
+
+/*
+ * The socket of that name, or the only one if @name is empty; asked for once. *ret_fd is the caller's to close. Return:
+ * 0 or CLI_USAGE.
  */
 int activation_take(struct cli *cli, const char *name, int *ret_fd);
 

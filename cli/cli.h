@@ -61,8 +61,15 @@ extern const size_t cli_global_option_count;
 
 struct command;
 
+/* Sockets that socket activation handed to this process, from descriptor 3. */
+struct activation {
+	size_t count;
+	char *names; /* with colons between them; NULL for none */
+};
+
 struct cli {
 	struct globals globals;
+	struct activation activation;
 	const struct command *command;
 	struct vfm_sim *sim;
 	char *sim_value; /* what --sim or the environment said; NULL: the running kernel */

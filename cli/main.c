@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activation.h"
 #include "cli.h"
 
 /* A command's own options, and those of every command, which may stand before or after its name. */
@@ -270,11 +271,14 @@ int main(int argc, char **argv)
 		return CLI_FAILED;
 	signal(SIGPIPE, SIG_IGN);
 	begin_document(&cli);
-	code = run(&cli, argc, argv);
+	code = activation_begin(&cli);
+	if (code == CLI_DONE)
+		code = run(&cli, argc, argv);
 	out_text(cli.doc, "command", NULL, "%s", cli.command ? cli.command->name : "");
 	out_bool(cli.doc, "simulated", NULL, cli_is_simulated(&cli));
 	code = print_document(&cli, code);
 	cli_close_machine(&cli);
+	activation_end(&cli);
 	names_forget();
 	out_free(cli.doc);
 	return close_stdout(&cli, code);

@@ -8,6 +8,7 @@
 #include "holder.h"
 #include "mapping.h"
 #include "peer.h"
+#include "ready.h"
 #include "streams.h"
 #include "transfers.h"
 
@@ -55,10 +56,13 @@ static int check(struct cli *cli, const struct restore_config *restore, char **s
 	if (!restore->from)
 		return cli_usage(cli, "restore: --from ENDPOINT is missing");
 	if (restore->holder.ready_fd && !keeps(restore))
-		return cli_usage(cli, "--ready-fd: there is nothing to be ready for without --hold, --pass or --exec");
+		return cli_usage(cli, "--ready-fd: there is nothing to be ready for without --hold, --pass or --exec; "
+				      "that the peer can call is told by --listening-fd");
 	r = transfer_check_blob(cli, restore->blob, restore->from, false);
 	if (r == 0)
 		r = holder_check(cli, &restore->holder);
+	if (r == 0)
+		r = ready_check_distinct(cli, restore->holder.ready_fd, restore->endpoint.listening_fd);
 	if (r == 0)
 		r = transfer_check_life(cli, specs, count, keeps(restore));
 	if (r == 0 && !restore->force && then != VFM_STATE_UNKNOWN && then != VFM_STATE_STOP)

@@ -51,9 +51,10 @@ static int check(struct cli *cli, const struct save_config *save)
 		return cli_usage(cli, "--precopy-limit-*: these limits are for --live");
 	if (save->ready_fd && !endpoint_listens(save->to, &save->endpoint))
 		return cli_usage(cli, "--ready-fd: there is nothing to be ready for without --listen");
-	if (transfer_check_blob(cli, save->blob, save->to, true))
+	if (transfer_check_blob(cli, save->blob, save->to, true) ||
+	    ready_check_distinct(cli, save->ready_fd, save->endpoint.listening_fd))
 		return CLI_USAGE;
-	return ready_check(cli, save->ready_fd);
+	return ready_check(cli, "--ready-fd", save->ready_fd);
 }
 
 static void fill(struct cli *cli, const struct save_config *save, struct vfm_transfer_opts *opts)

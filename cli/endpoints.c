@@ -8,11 +8,13 @@
 #include "activation.h"
 #include "endpoints.h"
 #include "peer.h"
+#include "ready.h"
 #include "same-file.h"
 
 #define NS_PER_MS 1000000u
 #define EXEC_PREFIX "exec:"
 #define SYSTEMD_PREFIX "systemd:"
+#define FD_PREFIX "fd:"
 
 /* One that is made here, so that it can listen or call. */
 static bool is_socket(const char *spec)
@@ -29,16 +31,26 @@ bool endpoint_is_regular(const char *spec)
 {
 	struct stat st;
 
-	if (endpoint_is_two_way(spec) || !strcmp(spec, "-") || has_prefix(spec, "fd:"))
+	if (endpoint_is_two_way(spec) || !strcmp(spec, "-") || has_prefix(spec, FD_PREFIX))
 		return false;
 	if (has_prefix(spec, "file:"))
 		spec += 5;
 	return stat(spec, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+static bool fd_listens(const char *spec)
+{
+	int listens = 0;
+	socklen_t length = sizeof(listens);
+	uint64_t fd;
+
+	return has_prefix(spec, FD_PREFIX) && parse_number(spec + strlen(FD_PREFIX), INT32_MAX, &fd) == 0 &&
+	       getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens;
+}
+
 bool endpoint_listens(const char *spec, const struct endpoint_config *config)
 {
-	return config->listen || has_prefix(spec, SYSTEMD_PREFIX);
+	return config->listen || has_prefix(spec, SYSTEMD_PREFIX) || fd_listens(spec);
 }
 
 static uint32_t flags_of(const char *spec, enum endpoint_use use, const struct endpoint_config *config)
@@ -90,7 +102,7 @@ static int resolve(struct cli *cli, const char *spec, enum endpoint_use use, cha
 	return 0;
 }
 
-static int check_roles(struct cli *cli, const char *spec, const struct endpoint_config *config)
+static int check_roles(struct cli *cli, const char *spec, const struct endpoint_config *config, uint32_t flags)
 {
 	if (config->listen && config->connect)
 		return cli_usage(cli, "--listen and --connect exclude each other");
@@ -100,7 +112,9 @@ static int check_roles(struct cli *cli, const char *spec, const struct endpoint_
 		return cli_usage(cli, "--connect: only sockets can call a peer, %s is none", spec);
 	if (config->listen && (has_prefix(spec, SYSTEMD_PREFIX) || has_prefix(spec, EXEC_PREFIX)))
 		return cli_usage(cli, "--listen: %s is there already, or never", spec);
-	return 0;
+	if (config->listening_fd && !(flags & VFM_ENDPOINT_LISTEN) && !endpoint_listens(spec, config))
+		return cli_usage(cli, "--listening-fd: nobody is waited for on %s", spec);
+	return ready_check(cli, "--listening-fd", config->listening_fd);
 }
 
 /* By whatever name: what is for people would land behind the stream, and damage it. */
@@ -151,13 +165,21 @@ static int open_resolved(struct cli *cli, const char *spec, const struct vfm_end
 	return 0;
 }
 
+/* A socket that listened before this process began has the name it was given by. */
+static int tell_listening(struct cli *cli, const char *spec, const struct endpoint_config *config, uint32_t flags,
+			  struct vfm_endpoint *endpoint)
+{
+	return ready_listening(cli, config->listening_fd,
+			       flags & VFM_ENDPOINT_LISTEN ? vfm_endpoint_address(endpoint) : spec);
+}
+
 int endpoint_open(struct cli *cli, const char *spec, enum endpoint_use use, const struct endpoint_config *config,
 		  struct vfm_endpoint **ret_endpoint)
 {
 	struct vfm_endpoint_opts opts = { .size = sizeof(opts), .flags = flags_of(spec, use, config) };
 	const char *known = spec;
 	char room[24];
-	int fd = -1, r = check_roles(cli, spec, config);
+	int fd = -1, r = check_roles(cli, spec, config, opts.flags);
 
 	if (r == 0)
 		r = resolve(cli, spec, use, room, sizeof(room), &known, &fd);
@@ -169,6 +191,13 @@ int endpoint_open(struct cli *cli, const char *spec, enum endpoint_use use, cons
 	opts.cancel = cli->cancel;
 	opts.name = fd < 0 ? NULL : spec;
 	r = open_resolved(cli, known, &opts, ret_endpoint);
+	if (r)
+		goto out;
+	r = tell_listening(cli, spec, config, opts.flags, *ret_endpoint);
+	if (r) {
+		vfm_endpoint_close(*ret_endpoint);
+		*ret_endpoint = NULL;
+	}
 out:
 	if (fd >= 0)
 		close(fd);

@@ -10,6 +10,7 @@ struct endpoint_config {
 	bool connect;
 	bool duplex;
 	bool force;
+	uint64_t listening_fd; /* 0 for none */
 };
 
 /* Entries of an option table for a command whose config has an endpoint_config as its member @field. */
@@ -17,7 +18,9 @@ struct endpoint_config {
 	OPTION(config, field.listen, FLAG, "listen", .help = "sockets: wait for the peer"),                            \
 		OPTION(config, field.connect, FLAG, "connect", .help = "sockets: call the peer"),                      \
 		OPTION(config, field.duplex, FLAG, "duplex",                                                           \
-		       .help = "- and fd:N: a two-way channel to a peer that answers")
+		       .help = "- and fd:N: a two-way channel to a peer that answers"),                                \
+		OPTION(config, field.listening_fd, DESCRIPTOR, "listening-fd", .value = "N",                           \
+		       .help = "write \"listening ADDRESS\" to descriptor N once the peer can call")
 
 enum endpoint_use {
 	ENDPOINT_SAVE,	  /* written to; sockets call */

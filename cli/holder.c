@@ -52,7 +52,7 @@ int holder_check(struct cli *cli, const struct holder_config *config)
 		return cli_usage(cli, "--pass: '%s' is not unix:PATH or unix:@NAME", config->pass);
 	if (config->recover && !config->pass)
 		return cli_usage(cli, "--recover is about borrowers, so it needs --pass");
-	return ready_check(cli, config->ready_fd);
+	return ready_check(cli, "--ready-fd", config->ready_fd);
 }
 
 static void remember_states(struct holder *holder)

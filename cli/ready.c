@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,20 +13,27 @@
 
 #include "ready.h"
 
-#define LINE "ready\n"
 #define NOTE "READY=1"
 
-int ready_check(struct cli *cli, uint64_t fd)
+int ready_check(struct cli *cli, const char *option, uint64_t fd)
 {
 	if (!fd)
 		return 0;
 	if (fcntl((int)fd, F_GETFD) < 0)
-		return cli_usage(cli, "--ready-fd: descriptor %d is not open", (int)fd);
+		return cli_usage(cli, "%s: descriptor %d is not open", option, (int)fd);
 	if ((fcntl((int)fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
-		return cli_usage(cli, "--ready-fd: descriptor %d cannot be written to", (int)fd);
+		return cli_usage(cli, "%s: descriptor %d cannot be written to", option, (int)fd);
 	/* a command must not keep the one who waits for readiness waiting */
 	fcntl((int)fd, F_SETFD, FD_CLOEXEC);
 	return 0;
+}
+
+int ready_check_distinct(struct cli *cli, uint64_t ready_fd, uint64_t listening_fd)
+{
+	if (!ready_fd || ready_fd != listening_fd)
+		return 0;
+	return cli_usage(cli, "--ready-fd and --listening-fd: descriptor %d is closed behind the first line",
+			 (int)ready_fd);
 }
 
 /* The protocol of sd_notify(3): one datagram. */
@@ -80,35 +88,51 @@ static int wait_writable(int fd)
 	return r;
 }
 
-static int write_line(int fd)
+static int write_line(int fd, const char *line)
 {
 	const int r = wait_writable(fd);
 	ssize_t length;
 
 	if (r)
 		return r;
-	length = write(fd, LINE, strlen(LINE));
+	length = write(fd, line, strlen(line));
 	if (length < 0)
 		return errno;
-	return length == (ssize_t)strlen(LINE) ? 0 : EIO;
+	return length == (ssize_t)strlen(line) ? 0 : EIO;
+}
+
+/* @line: NULL to let who waits see the end of file only. */
+static int tell(struct cli *cli, const char *option, int fd, const char *line, int code)
+{
+	const int r = line ? write_line(fd, line) : 0;
+
+	close(fd);
+	/* what the signal does is told by whoever goes on */
+	if (r == EINTR)
+		cli_warn(cli, "%s: nobody was told, a signal came before descriptor %d could be written to", option,
+			 fd);
+	else if (r)
+		return cli_fail_errno(cli, code, r, NULL, option, "%s: %s", option, strerror(r));
+	return 0;
+}
+
+int ready_listening(struct cli *cli, uint64_t fd, const char *address)
+{
+	char *line;
+	int r;
+
+	if (!fd)
+		return 0;
+	if (asprintf(&line, "listening %s\n", address) < 0)
+		return cli_fail_memory(cli);
+	r = tell(cli, "--listening-fd", (int)fd, line, CLI_FAILED);
+	free(line);
+	return r;
 }
 
 int ready_tell(struct cli *cli, uint64_t fd, bool failed, int code)
 {
-	int r = 0;
-
 	if (!failed)
 		tell_manager(cli);
-	if (!fd)
-		return 0;
-	if (!failed)
-		r = write_line((int)fd);
-	close((int)fd);
-	/* what the signal does is told by whoever goes on */
-	if (r == EINTR)
-		cli_warn(cli, "--ready-fd: nobody was told, a signal came before descriptor %d could be written to",
-			 (int)fd);
-	else if (r)
-		return cli_fail_errno(cli, code, r, NULL, "--ready-fd", "--ready-fd: %s", strerror(r));
-	return 0;
+	return fd ? tell(cli, "--ready-fd", (int)fd, failed ? NULL : "ready\n", code) : 0;
 }

@@ -51,6 +51,27 @@ $ vfiomigctl save scm:a.sock --to unix:s.sock --ready-fd 7 7>&2
 ! vfiomigctl: SIMULATED: --ready-fd: there is nothing to be ready for without --listen
 ! try 'vfiomigctl save --help'
 [2]
+# A destination tells the address that was chosen for it, before anything else; an inherited listener is one, too.
+$ vfiomigctl -q state scm:a.sock RUNNING >/dev/null; mkfifo listening
+$ vfiomigctl -q restore scm:b.sock --from tcp:127.0.0.1:0 --listening-fd 8 8>listening 2>restore.err & read -r word address <listening; echo $word ${address%:*}
+listening tcp:127.0.0.1
+$ vfiomigctl -q save scm:a.sock --to $address; wait $!; cat restore.err; vfiomigctl -q state scm:a.sock RUNNING >/dev/null
+$ activate.py x=s.sock -- sh -c 'exec vfiomigctl -q save scm:a.sock --to fd:3 --ready-fd 7 --listening-fd 8' 7>ready.out 8>listening.out >/dev/null & await ready.out ready; cat listening.out ready.out
+listening fd:3
+ready
+$ vfiomigctl -q restore scm:b.sock --from unix:s.sock --connect; wait $!; rm s.sock
+$ vfiomigctl restore scm:b.sock --from state.vfm --listening-fd 7 7>&2
+! vfiomigctl: SIMULATED: --listening-fd: nobody is waited for on state.vfm
+! try 'vfiomigctl restore --help'
+[2]
+$ vfiomigctl save scm:a.sock --to unix:s.sock --listen --ready-fd 7 --listening-fd 7 7>&2
+! vfiomigctl: SIMULATED: --ready-fd and --listening-fd: descriptor 7 is closed behind the first line
+! try 'vfiomigctl save --help'
+[2]
+# What was handed over and is not used ends here, like the variables.
+$ activate.py x=s.sock -- vfiomigctl -q hold 0000:06:00.0 --exec sh -c 'env | grep ^LISTEN_; ls -l /proc/$$/fd | grep socket:'
+ready
+[1]
 $ cat >manager.py <<'END'
 > import socket
 > server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

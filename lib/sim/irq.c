@@ -394,6 +394,8 @@ static int set_messages(struct vfm_sim *sim, struct sim_device *dev, const struc
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (ours && set->start + set->count > dev->irq.vectors)
 			return -EINVAL;
+		if (!ours && set->start + set->count == 0)
+			return -ERANGE; /* the kernel asks its PCI core for no vector at all */
 		r = arm_block(sim, dev, set);
 		if (r && !ours)
 			vectors_off(sim, dev);

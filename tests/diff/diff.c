@@ -259,6 +259,7 @@ static int prepare_machines(struct subject two[2], const char *spec, const char 
 		two[i].sys = vfmi_context_sys(two[i].ctx);
 		two[i].data_fd = -1;
 		two[i].eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		two[i].listened = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	}
 	return 0;
 }
@@ -288,7 +289,8 @@ struct wish {
 
 static const struct world *world_of(const char *name)
 {
-	static const struct world *const worlds[] = { &world_device, &world_logging, &world_container, &world_iommufd };
+	static const struct world *const worlds[] = { &world_device, &world_logging, &world_interrupts,
+						      &world_container, &world_iommufd };
 
 	for (size_t i = 0; i < VFMI_ARRAY_SIZE(worlds); i++)
 		if (!strcmp(worlds[i]->name, name))
@@ -367,6 +369,7 @@ int main(int argc, char **argv)
 		vfm_sim_close(two[i].sim);
 		free(two[i].stream);
 		close(two[i].eventfd);
+		close(two[i].listened);
 	}
 	return bad ? 1 : 0;
 }

@@ -58,6 +58,7 @@ struct subject {
 	struct vfm_device *dev;
 	int data_fd;
 	int eventfd;
+	int listened;	 /* an eventfd for devices to listen to, which nobody signals */
 	uint8_t *stream; /* a whole good state of this device, saved at the start */
 	size_t stream_length;
 	size_t cursor; /* what of it has been written in this load */
@@ -89,10 +90,11 @@ struct world {
 	size_t count;
 };
 
-extern const struct world world_device;	   /* calls-device.c */
-extern const struct world world_logging;   /* calls-logging.c */
-extern const struct world world_container; /* calls-container.c */
-extern const struct world world_iommufd;   /* calls-iommufd.c */
+extern const struct world world_device;	    /* calls-device.c */
+extern const struct world world_logging;    /* calls-logging.c */
+extern const struct world world_interrupts; /* calls-irq.c */
+extern const struct world world_container;  /* calls-container.c */
+extern const struct world world_iommufd;    /* calls-iommufd.c */
 
 int subject_open(struct subject *s);
 void subject_close(struct subject *s);

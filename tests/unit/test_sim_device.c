@@ -500,6 +500,7 @@ START_TEST(msi_of_edu)
 	ck_assert_int_eq(set_irqs(fd, 1, ARM, 0, 2, event), -EINVAL);
 	ck_assert_int_eq(set_irqs(fd, 1, ARM, 0, 1, 999), -EBADF);
 	ck_assert_int_eq(set_irqs(fd, 1, ARM, 0, 1, null), -EINVAL);
+	ck_assert_int_eq(set_irqs(fd, 1, ARM, 0, 0, event), -ERANGE);
 	ck_assert_int_eq(set_irqs(fd, 1, FIRE, 0, 1, -1), -EINVAL);
 	ck_assert_int_eq(set_irqs(fd, 3, ARM, 0, 1, event), -EINVAL); /* ERR is of PCI Express */
 	ck_assert_int_eq(set_irqs(fd, 1, ARM, 0, 1, event), 0);

@@ -11,6 +11,8 @@ check "mtty has a node" test -c "$mtty1"
 host=kernel=$(uname -r | sed 's/^\([0-9]*\.[0-9]*\).*/\1/')
 merge vfm-diff --sequences 600 --calls 30 --seed 1 --spec "$host;edu,state=64k" "$edu1_pci"
 merge vfm-diff --sequences 600 --calls 30 --seed 2 --spec "$host;mtty" $mtty
+merge vfm-diff --world interrupts --sequences 300 --calls 40 --seed 9 --spec "$host;edu,state=64k" "$edu1_pci"
+merge vfm-diff --world interrupts --sequences 100 --calls 40 --seed 10 --spec "$host;mtty" $mtty
 lab_softs
 for n in 0 1; do
 	lab_soft_knob "$n" log_align 1 # answers for whole pages of what is logged, as devices do

@@ -85,16 +85,19 @@ struct vfm_iommu {
 	struct vfmi_areas areas;
 	uint64_t area_count;
 	uint64_t mapped_bytes;
-	bool no_map_file; /* the kernel has no IOMMU_IOAS_MAP_FILE */
+	bool no_map_file;   /* the kernel has no IOMMU_IOAS_MAP_FILE */
+	uint64_t odd_files; /* areas of files that no kernel known pins */
 
 	/* For maps the library finds a place for, NULL before the first; told of windows anew after a change. */
 	struct vfm_iova *places;
+	struct vfmi_windows windows; /* that it was told of */
 	bool windows_known;
+	struct vfm_iova_range *allowed; /* by vfm_iommu_allow(): no list of the kernel's shows them */
+	size_t allowed_count;
 
-	/* container: it has its IOMMU, from the first group on until the last leaves */
+	/* container: it has its IOMMU, from the first group on until the last leaves, whoever's they are */
 	bool has_iommu;
-	bool set_iommu; /* by us */
-	uint32_t groups;
+	uint32_t groups; /* ours */
 
 	/* Page tables, never taken away before close; held over attaching, which may make one. Outer to the lock. */
 	pthread_mutex_t hwpt_lock;
@@ -117,6 +120,22 @@ static inline bool vfmi_backend_is_compat(uint32_t backend)
 
 /* Everything out of the books: unmapped but for what the owner mapped, or, with @gone, because the kernel did it. */
 void vfmi_iommu_drop_areas(struct vfm_iommu *iommu, bool gone);
+
+/* The area that is exactly that, or NULL and the words for it. _drop_memory(): of a file that was mapped here. */
+struct vfmi_area *vfmi_iommu_find_area(struct vfm_iommu *iommu, uint64_t iova, uint64_t length);
+int vfmi_iommu_fail_find(struct vfm_iommu *iommu, const char *step, uint64_t iova, uint64_t length,
+			 struct vfm_error *err);
+void vfmi_iommu_drop_memory(struct vfm_iommu *iommu, struct vfmi_area *area);
+
+/* EBUSY: the kernel is taking back what was there. A tenth of a second in all, then it is told. */
+#define VFMI_BUSY_TRIES 50
+#define VFMI_BUSY_PAUSE_NS 2000000u
+
+/*
+ * "N bytes of maps are to be locked, the limit is M (...)" and @more, for an ENOMEM of the kernel (iommu-limits.c).
+ * Asks for no path: for inside a jail too.
+ */
+void vfmi_iommu_memlock_text(struct vfm_iommu *iommu, uint64_t bytes, const char *more, char *buf, size_t room);
 
 /* Places (iommu-place.c); under the lock. @low: below 4 GiB. What is found is taken, until it is given back. */
 int vfmi_iommu_place(struct vfm_iommu *iommu, uint64_t length, bool low, uint64_t *ret_iova);

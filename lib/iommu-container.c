@@ -95,24 +95,43 @@ static int container_adopt(struct vfm_iommu *iommu, struct vfmi_iommu_trouble *w
 /* With the IOMMU all maps are gone. */
 static void lose_iommu(struct vfm_iommu *iommu)
 {
-	iommu->has_iommu = iommu->set_iommu = false;
+	iommu->has_iommu = false;
 	vfmi_iommu_drop_areas(iommu, true);
 }
 
-/* Somebody else may have kept a group in it when the last of ours left, and may have let it go since. */
-static int look_for_iommu(struct vfm_iommu *iommu)
+/* 0: it has one; -EINVAL: it has none */
+static int ask_for_iommu(struct vfm_iommu *iommu)
 {
 	struct vfmi_container_info info;
-	int r;
+	int r = vfmi_container_info(iommu->sys, iommu->fd, &info);
 
-	if (!iommu->set_iommu || iommu->groups > 0 || is_compat(iommu))
-		return 0;
-	r = vfmi_container_info(iommu->sys, iommu->fd, &info);
 	if (r == 0)
 		vfmi_container_info_clear(&info);
-	if (r == -EINVAL)
+	return r;
+}
+
+/*
+ * The kernel takes the IOMMU away with the last group of a container, and while none of ours is in it, only the kernel
+ * knows whether another is: of an address space, here or in another program, that stands on the same container.
+ */
+static int look_for_iommu(struct vfm_iommu *iommu)
+{
+	int r;
+
+	if (iommu->groups > 0 || is_compat(iommu))
+		return 0;
+	r = ask_for_iommu(iommu);
+	if (r == 0)
+		iommu->has_iommu = true;
+	else if (r == -EINVAL)
 		lose_iommu(iommu);
 	return r == -EINVAL ? 0 : r;
+}
+
+/* EINVAL may mean that there is no IOMMU any more. No area may be in use. */
+static int explain(struct vfm_iommu *iommu, int r)
+{
+	return r == -EINVAL && look_for_iommu(iommu) == 0 && !iommu->has_iommu ? -EAGAIN : r;
 }
 
 int vfmi_iommu_joined(struct vfm_iommu *iommu)
@@ -123,7 +142,7 @@ int vfmi_iommu_joined(struct vfm_iommu *iommu)
 	r = look_for_iommu(iommu);
 	if (r == 0 && !iommu->has_iommu) {
 		r = vfmi_container_set_iommu(iommu->sys, iommu->fd, iommu_type(iommu));
-		iommu->has_iommu = iommu->set_iommu = r == 0;
+		iommu->has_iommu = r == 0;
 		if (r == 0 && is_compat(iommu))
 			(void)vfmi_iommufd_compat_ioas(iommu->sys, iommu->fd, &iommu->ioas_id);
 	}
@@ -135,12 +154,12 @@ int vfmi_iommu_joined(struct vfm_iommu *iommu)
 	return r;
 }
 
-void vfmi_iommu_left(struct vfm_iommu *iommu, bool gone)
+void vfmi_iommu_left(struct vfm_iommu *iommu)
 {
 	pthread_mutex_lock(&iommu->lock);
 	iommu->windows_known = false;
-	if (--iommu->groups == 0 && gone && iommu->set_iommu && !is_compat(iommu))
-		lose_iommu(iommu);
+	iommu->groups--;
+	(void)look_for_iommu(iommu); /* what cannot be told now is asked again when a group joins */
 	pthread_mutex_unlock(&iommu->lock);
 }
 
@@ -153,19 +172,26 @@ static int container_map(struct vfm_iommu *iommu, const struct vfm_map *map, uin
 
 	if (!iommu->has_iommu)
 		return -EAGAIN;
-	return vfmi_container_map(iommu->sys, iommu->fd, flags, (uintptr_t)map->vaddr, *iova, map->length);
+	return explain(iommu,
+		       vfmi_container_map(iommu->sys, iommu->fd, flags, (uintptr_t)map->vaddr, *iova, map->length));
 }
 
+/* What went with the IOMMU, which somebody else kept for a while, is unmapped. */
 static int container_unmap(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, uint64_t *ret_unmapped)
 {
-	return vfmi_container_unmap(iommu->sys, iommu->fd, 0, iova, length, ret_unmapped);
+	int r = vfmi_container_unmap(iommu->sys, iommu->fd, 0, iova, length, ret_unmapped);
+
+	if (r != -EINVAL || iommu->groups > 0 || is_compat(iommu) || ask_for_iommu(iommu) != -EINVAL)
+		return r;
+	*ret_unmapped = length;
+	return 0;
 }
 
 /* what there is */
 
 static int ask_info(struct vfm_iommu *iommu, struct vfmi_container_info *ret)
 {
-	return iommu->has_iommu ? vfmi_container_info(iommu->sys, iommu->fd, ret) : -EAGAIN;
+	return iommu->has_iommu ? explain(iommu, vfmi_container_info(iommu->sys, iommu->fd, ret)) : -EAGAIN;
 }
 
 /* Without the capability (Linux before 5.4, or mediated devices only) nothing is ruled out. */

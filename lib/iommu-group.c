@@ -280,6 +280,8 @@ static const char *container_remedy(int code)
 {
 	switch (code) {
 	case EBUSY:
+		return "; a device of the group belongs to somebody else, or mapped areas have no user address since "
+		       "vfm_iommu_vaddr_invalidate(), and must get theirs first";
 	case EPERM:
 		return "; a device of the group belongs to somebody else";
 	case EADDRINUSE:
@@ -346,9 +348,8 @@ void vfmi_iommu_group_leave(struct vfmi_iommu_group *group)
 	pthread_mutex_lock(&groups->lock);
 	if (--group->members == 0) {
 		/* EBUSY while somebody else has a device of it open, who then keeps the container alive */
-		int r = vfmi_group_unset_container(group->ctx->sys, group->fd);
-
-		vfmi_iommu_left(group->iommu, r == 0);
+		(void)vfmi_group_unset_container(group->ctx->sys, group->fd);
+		vfmi_iommu_left(group->iommu);
 		group->iommu = NULL;
 	}
 	pthread_mutex_unlock(&groups->lock);

@@ -23,17 +23,19 @@ bool vfmi_iommu_hwpt_tracks(struct vfm_iommu *iommu, uint32_t pt_id);
  */
 int vfmi_iommu_attach(struct vfm_iommu *iommu, int device_fd, uint32_t devid, uint32_t *pt_id);
 int vfmi_iommu_detach(struct vfm_iommu *iommu, int device_fd, uint32_t *pt_id);
+/* What of the maps may be why attaching gave @code, "" when nothing is known. */
+void vfmi_iommu_attach_trouble(struct vfm_iommu *iommu, int code, char *buf, size_t room);
 /* Only the books are told: an adopted device came attached; a device's file is closed, which detached it. */
 void vfmi_iommu_attached(struct vfm_iommu *iommu, uint32_t pt_id);
 void vfmi_iommu_detached(struct vfm_iommu *iommu, uint32_t pt_id);
 
 /*
  * A group has joined the container, the first one brings the IOMMU (VFIO_SET_IOMMU); when the last one leaves, the
- * kernel takes the IOMMU away, and a real container loses all maps with it. @gone: it did leave; a group of which
- * another process has a device open stays. No report.
+ * kernel takes the IOMMU away, and a real container loses all maps with it. A group may stay that is another's, or of
+ * which somebody else has a device open: the kernel is asked. No report.
  */
 int vfmi_iommu_joined(struct vfm_iommu *iommu);
-void vfmi_iommu_left(struct vfm_iommu *iommu, bool gone);
+void vfmi_iommu_left(struct vfm_iommu *iommu);
 
 /* As vfm_iommu_map() for memory the library mapped itself: on success it is munmap()ed when the area goes. */
 int vfmi_iommu_map_memory(struct vfm_iommu *iommu, struct vfm_map *map, struct vfm_error *err);

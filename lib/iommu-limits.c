@@ -9,6 +9,7 @@
 
 #define STEP "preflight"
 #define STATUS_PATH "/proc/self/status"
+#define UID_MAP_PATH "/proc/self/uid_map"
 #define CAP_IPC_LOCK 14
 #define CAP_IPC_LOCK_MASK (UINT64_C(1) << CAP_IPC_LOCK)
 
@@ -45,11 +46,34 @@ static uint64_t memlock_used(const struct vfm_iommu *iommu, const char *status)
 	return __builtin_mul_overflow(kib, UINT64_C(1024), &bytes) ? UINT64_MAX : bytes;
 }
 
+/*
+ * The kernel asks for the capability in the first user namespace; in another one CapEff is full for nothing. The first
+ * has all users as they are, and a kernel without namespaces has no such file.
+ */
+static bool in_first_namespace(struct vfmi_sys *sys)
+{
+	unsigned long long inside, outside, count;
+	char text[128];
+	int r = vfmi_sys_read_file(sys, UID_MAP_PATH, text, sizeof(text));
+
+	if (r < 0)
+		return r == -ENOENT;
+	return sscanf(text, "%llu %llu %llu", &inside, &outside, &count) == 3 && inside == 0 && outside == 0 &&
+	       count >= UINT32_MAX;
+}
+
+static bool may_lock_all(struct vfmi_sys *sys, const char *status)
+{
+	uint64_t capabilities = 0;
+
+	return find_number(status, "CapEff", 16, &capabilities) && capabilities & CAP_IPC_LOCK_MASK &&
+	       in_first_namespace(sys);
+}
+
 static int read_memlock(struct vfm_iommu *iommu, struct vfm_limits *limits)
 {
 	struct vfmi_sys *sys = iommu->sys;
 	char status[8192];
-	uint64_t capabilities = 0;
 	struct rlimit limit;
 	int r = sys->ops->getrlimit(sys, RLIMIT_MEMLOCK, &limit);
 
@@ -59,19 +83,46 @@ static int read_memlock(struct vfm_iommu *iommu, struct vfm_limits *limits)
 	r = vfmi_sys_read_file(sys, STATUS_PATH, status, sizeof(status));
 	if (r < 0)
 		return r;
-	if (find_number(status, "CapEff", 16, &capabilities) && capabilities & CAP_IPC_LOCK_MASK)
+	if (may_lock_all(sys, status))
 		limits->memlock_limit = UINT64_MAX;
 	limits->memlock_used = memlock_used(iommu, status);
 	return 0;
 }
 
+void vfmi_iommu_memlock_text(struct vfm_iommu *iommu, uint64_t bytes, const char *more, char *buf, size_t room)
+{
+	struct rlimit limit;
+	char text[48] = "none";
+
+	if (iommu->sys->ops->getrlimit(iommu->sys, RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		snprintf(text, sizeof(text), "%" PRIu64 " bytes", (uint64_t)limit.rlim_cur);
+	snprintf(buf, room,
+		 "%" PRIu64 " bytes of maps are to be locked, the limit is %s (RLIMIT_MEMLOCK, ulimit -l, "
+		 "LimitMEMLOCK= of a systemd unit)%s",
+		 bytes, text, more);
+}
+
+/* An IOAS without page tables locks what is mapped when a device is attached. Of an adopted one that is not known. */
+static bool charges_at_attach(struct vfm_iommu *iommu)
+{
+	bool bare;
+
+	pthread_mutex_lock(&iommu->hwpt_lock);
+	bare = iommu->attached == 0 && iommu->hwpt_count == 0;
+	pthread_mutex_unlock(&iommu->hwpt_lock);
+	return bare && iommu->backend == VFM_BACKEND_IOMMUFD && !iommu->adopted;
+}
+
 static int read_limits(struct vfm_iommu *iommu, struct vfm_limits *limits)
 {
+	const bool later = charges_at_attach(iommu);
 	uint64_t page_sizes;
 	int r;
 
 	pthread_mutex_lock(&iommu->lock);
 	r = iommu->ops->limits(iommu, &page_sizes, &limits->entries_left);
+	if (later && vfmi_add_overflows(limits->memlock_needed, iommu->mapped_bytes, &limits->memlock_needed))
+		limits->memlock_needed = UINT64_MAX;
 	pthread_mutex_unlock(&iommu->lock);
 	return r < 0 ? r : read_memlock(iommu, limits);
 }

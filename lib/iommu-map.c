@@ -10,10 +10,6 @@
 #define VFMI_MAP_MIN VFMI_SIZE_TO(struct vfm_map, fd_offset)
 #define KNOWN_MAP_FLAGS (VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED | VFM_MAP_FILE | VFM_MAP_LOW)
 
-/* EBUSY: the kernel is taking back what was there. A tenth of a second in all, then it is told. */
-#define BUSY_TRIES 50
-#define BUSY_PAUSE_NS 2000000u
-
 /* Places in an adopted space that turn out to be taken by somebody else, before it is given up. */
 #define TAKEN_TRIES 64
 
@@ -22,6 +18,7 @@ struct mapped {
 	struct vfmi_area area; /* first: the books hand out these */
 	void *memory;	       /* a file's, mapped by the library for this area; NULL when the caller's is used */
 	bool adopted;	       /* mapped by the owner of an adopted address space, and left so */
+	bool odd;	       /* by a file of a kind that no kernel known pins; it looks when a device is attached */
 };
 
 /* what the caller wants */
@@ -108,10 +105,20 @@ enum how {
 	BY_FILE_HERE, /* the library maps the file and the kernel that memory */
 };
 
+/* What memfd_pin_folios() would say of a file, which an IOAS without page tables does not ask before an attach. */
+enum kind {
+	KIND_UNTOLD, /* could not be found out */
+	KIND_MEMORY, /* of shmem or hugetlbfs, as a memfd is: pinned */
+	KIND_DMABUF, /* taken as what its exporter says; a user address of it cannot be pinned */
+	KIND_OTHER,
+};
+
 struct attempt {
 	struct vfm_map map; /* as it is asked for */
+	enum kind kind;	    /* of the file, where the kernel pins files */
 	enum how how;
 	void *memory; /* BY_FILE_HERE */
+	int other;    /* errno of the way that was tried besides @how; 0: none was */
 };
 
 typedef int map_fn(struct vfm_iommu *iommu, const struct vfm_map *map, uint64_t *iova);
@@ -120,8 +127,8 @@ static int map_patiently(struct vfm_iommu *iommu, map_fn *fn, const struct vfm_m
 {
 	int r = fn(iommu, map, iova);
 
-	for (int i = 1; i < BUSY_TRIES && r == -EBUSY; i++) {
-		iommu->sys->ops->sleep_ns(iommu->sys, BUSY_PAUSE_NS);
+	for (int i = 1; i < VFMI_BUSY_TRIES && r == -EBUSY; i++) {
+		iommu->sys->ops->sleep_ns(iommu->sys, VFMI_BUSY_PAUSE_NS);
 		r = fn(iommu, map, iova);
 	}
 	return r;
@@ -140,17 +147,10 @@ static int map_file_here(struct vfm_iommu *iommu, struct attempt *attempt)
 				     (off_t)map->fd_offset, &attempt->memory);
 }
 
-static int map_once(struct vfm_iommu *iommu, struct attempt *attempt, uint64_t *iova)
+static int map_by_address(struct vfm_iommu *iommu, struct attempt *attempt, uint64_t *iova)
 {
 	int r;
 
-	if (attempt->map.flags & VFM_MAP_FILE && iommu->ops->map_file && !iommu->no_map_file) {
-		attempt->how = BY_FILE;
-		r = map_patiently(iommu, iommu->ops->map_file, &attempt->map, iova);
-		if (r != -ENOTTY)
-			return r;
-		iommu->no_map_file = true;
-	}
 	attempt->how = BY_ADDRESS;
 	r = map_file_here(iommu, attempt);
 	if (r < 0)
@@ -160,6 +160,89 @@ static int map_once(struct vfm_iommu *iommu, struct attempt *attempt, uint64_t *
 		attempt->map.vaddr = attempt->memory;
 	}
 	return map_patiently(iommu, iommu->ops->map, &attempt->map, iova);
+}
+
+static int map_by_file(struct vfm_iommu *iommu, struct attempt *attempt, uint64_t *iova)
+{
+	int r;
+
+	attempt->how = BY_FILE;
+	r = map_patiently(iommu, iommu->ops->map_file, &attempt->map, iova);
+	if (r == -ENOTTY)
+		iommu->no_map_file = true;
+	return r;
+}
+
+static bool takes_files(const struct vfm_iommu *iommu, const struct attempt *attempt)
+{
+	return attempt->map.flags & VFM_MAP_FILE && iommu->ops->map_file && !iommu->no_map_file;
+}
+
+/* devtmpfs is a tmpfs too: what lies there is not shmem. */
+static enum kind file_kind(const struct vfm_iommu *iommu, int fd)
+{
+	const struct vfmi_sys_ops *ops = iommu->sys->ops;
+	struct statfs fs;
+	struct stat st;
+
+	if (ops->fstat(iommu->sys, fd, &st) < 0 || ops->fstatfs(iommu->sys, fd, &fs) < 0)
+		return KIND_UNTOLD;
+	switch ((uint32_t)fs.f_type) {
+	case VFMI_FS_DMABUF:
+		return KIND_DMABUF;
+	case VFMI_FS_TMPFS:
+	case VFMI_FS_HUGETLBFS:
+		return S_ISREG(st.st_mode) ? KIND_MEMORY : KIND_OTHER;
+	default:
+		return KIND_OTHER;
+	}
+}
+
+/* A file that nobody can map is left to the kernel, which may have learnt to pin it. */
+static int map_other_file(struct vfm_iommu *iommu, struct attempt *attempt, uint64_t *iova)
+{
+	int r = map_by_address(iommu, attempt, iova);
+
+	if (r != -ENODEV || attempt->map.vaddr)
+		return r;
+	attempt->other = ENODEV;
+	r = map_by_file(iommu, attempt, iova);
+	if (r == -ENOTTY) {
+		attempt->how = BY_FILE_HERE;
+		attempt->other = 0;
+		r = -ENODEV;
+	}
+	return r;
+}
+
+/*
+ * The kernel's EINVAL does not say whether it is the file it will not pin: memfd_pin_folios() takes shmem and hugetlbfs
+ * only, and other kernels may take others.
+ */
+static int map_memory_file(struct vfm_iommu *iommu, struct attempt *attempt, uint64_t *iova)
+{
+	int first = map_by_file(iommu, attempt, iova);
+	int r;
+
+	if (first == -ENOTTY)
+		return map_by_address(iommu, attempt, iova);
+	if ((first != -EINVAL && first != -EOPNOTSUPP) || attempt->kind == KIND_DMABUF)
+		return first;
+	r = map_by_address(iommu, attempt, iova);
+	if (r == 0)
+		return 0;
+	attempt->how = BY_FILE;
+	attempt->other = -r;
+	return first;
+}
+
+static int map_once(struct vfm_iommu *iommu, struct attempt *attempt, uint64_t *iova)
+{
+	attempt->other = 0;
+	if (!takes_files(iommu, attempt))
+		return map_by_address(iommu, attempt, iova);
+	return attempt->kind == KIND_OTHER ? map_other_file(iommu, attempt, iova)
+					   : map_memory_file(iommu, attempt, iova);
 }
 
 /* At a place of the library's. One that somebody else has taken in an adopted space stays away until another is found.
@@ -207,21 +290,29 @@ static void undo_attempt(struct vfm_iommu *iommu, struct attempt *attempt)
 
 /* what to say when it says no */
 
-static const char *file_remedy(const struct attempt *attempt, int code)
+#define PINNED_FILES "memfd, shmem and hugetlbfs, and dma-bufs of VFIO, of one area, since Linux 6.19"
+
+static void file_remedy(const struct attempt *attempt, int code, char *buf, size_t room)
 {
+	const char *text = "";
+
 	if (attempt->how == BY_FILE && (code == EINVAL || code == EOPNOTSUPP || code == EBADF || code == EFAULT))
-		return "; the file may be one that the kernel does not pin: it takes memfd, shmem and hugetlbfs, and "
-		       "dma-bufs of VFIO since Linux 6.19";
-	if (attempt->how == BY_FILE_HERE && !attempt->memory)
-		return "; this back end or kernel maps files by their address only (IOMMU_IOAS_MAP_FILE is of iommufd, "
-		       "Linux 6.13), and this file, like one of guest_memfd, cannot be mapped";
-	return "";
+		text = "; the file may be shorter, or one that the kernel does not pin: it takes " PINNED_FILES;
+	else if (attempt->how == BY_FILE && code == ENODEV)
+		text = "; the device of this dma-buf is closed, sleeps, or its memory decode is off";
+	else if (attempt->how == BY_FILE_HERE && !attempt->memory)
+		text = "; it goes by its address here (IOMMU_IOAS_MAP_FILE is of iommufd, Linux 6.13, for memfd, shmem "
+		       "and hugetlbfs) and cannot be mapped: it must be open for writing if devices are to write, and "
+		       "guest_memfd must have been made for it";
+	snprintf(buf, room, "%s%s%s", text, attempt->other ? "; by its address it says " : "",
+		 attempt->other ? vfmi_errno_text(attempt->other) : "");
 }
 
 static void map_remedy(struct vfm_iommu *iommu, const struct attempt *attempt, int code, char *buf, size_t room)
 {
 	const struct vfm_map *map = &attempt->map;
 	const char *text = "";
+	char file[320];
 
 	if (code == ENOMEM) {
 		snprintf(buf, room,
@@ -245,13 +336,14 @@ static void map_remedy(struct vfm_iommu *iommu, const struct attempt *attempt, i
 		text = "; outside the usable IOVA windows or not aligned as they demand";
 	else if (code == EBUSY)
 		text = "; it stayed so";
-	snprintf(buf, room, "%s%s", text, file_remedy(attempt, code));
+	file_remedy(attempt, code, file, sizeof(file));
+	snprintf(buf, room, "%s%s", text, file);
 }
 
 static int fail_map(struct vfm_iommu *iommu, int code, const struct attempt *attempt, struct vfm_error *err)
 {
 	const struct vfm_map *map = &attempt->map;
-	char remedy[320] = "";
+	char remedy[448] = "";
 
 	map_remedy(iommu, attempt, code, remedy, sizeof(remedy));
 	return VFMI_FAIL(iommu->ctx, err, code, NULL, "map", "%" PRIu64 " bytes at %p, IOVA 0x%" PRIx64 ": %s%s",
@@ -290,6 +382,7 @@ static void enter(struct vfm_iommu *iommu, const struct vfm_map *map, uint64_t i
 	vfmi_areas_add(&iommu->areas, &mapped->area);
 	iommu->area_count++;
 	iommu->mapped_bytes += map->length;
+	iommu->odd_files += mapped->odd;
 }
 
 static void strike(struct vfm_iommu *iommu, struct vfmi_area *area)
@@ -300,9 +393,10 @@ static void strike(struct vfm_iommu *iommu, struct vfmi_area *area)
 	vfmi_iommu_place_back(iommu, area->iova, length);
 	iommu->area_count--;
 	iommu->mapped_bytes -= length;
+	iommu->odd_files -= mapped_of(area)->odd;
 }
 
-static void drop_memory(struct vfm_iommu *iommu, struct vfmi_area *area)
+void vfmi_iommu_drop_memory(struct vfm_iommu *iommu, struct vfmi_area *area)
 {
 	struct mapped *mapped = mapped_of(area);
 
@@ -313,21 +407,39 @@ static void drop_memory(struct vfm_iommu *iommu, struct vfmi_area *area)
 
 static void area_free(struct vfm_iommu *iommu, struct vfmi_area *area)
 {
-	drop_memory(iommu, area);
+	vfmi_iommu_drop_memory(iommu, area);
 	free(mapped_of(area));
 }
 
-static struct vfmi_area *find_exactly(struct vfm_iommu *iommu, uint64_t iova, uint64_t length)
+struct vfmi_area *vfmi_iommu_find_area(struct vfm_iommu *iommu, uint64_t iova, uint64_t length)
 {
 	struct vfmi_area *area = vfmi_areas_overlap(&iommu->areas, iova, iova);
 
 	return area && length > 0 && area->iova == iova && area->last - iova == length - 1 ? area : NULL;
 }
 
-static int fail_find(struct vfm_iommu *iommu, const char *step, uint64_t iova, uint64_t length, struct vfm_error *err)
+int vfmi_iommu_fail_find(struct vfm_iommu *iommu, const char *step, uint64_t iova, uint64_t length,
+			 struct vfm_error *err)
 {
 	return VFMI_FAIL(iommu->ctx, err, ENOENT, NULL, step,
 			 "no area of %" PRIu64 " bytes at IOVA 0x%" PRIx64 " was mapped here", length, iova);
+}
+
+/* What of the maps may be why a device was not attached. */
+void vfmi_iommu_attach_trouble(struct vfm_iommu *iommu, int code, char *buf, size_t room)
+{
+	uint64_t bytes;
+	bool odd;
+
+	pthread_mutex_lock(&iommu->lock);
+	bytes = iommu->mapped_bytes;
+	odd = iommu->odd_files > 0;
+	pthread_mutex_unlock(&iommu->lock);
+	*buf = '\0';
+	if (code == ENOMEM)
+		vfmi_iommu_memlock_text(iommu, bytes, "; CAP_IPC_LOCK lifts it for what is mapped with it", buf, room);
+	else if (code == EINVAL && odd)
+		snprintf(buf, room, "a map is of a file that the kernel does not pin: it takes " PINNED_FILES);
 }
 
 /* mapping */
@@ -342,6 +454,8 @@ static int map_area(struct vfm_iommu *iommu, struct vfm_map *map, struct mapped 
 	r = check_free(iommu, map, err);
 	if (r < 0)
 		return r;
+	if (takes_files(iommu, &attempt))
+		attempt.kind = file_kind(iommu, map->fd);
 	r = map_somewhere(iommu, &attempt, &iova);
 	if (r < 0) {
 		fail_map(iommu, -r, &attempt, err);
@@ -352,6 +466,7 @@ static int map_area(struct vfm_iommu *iommu, struct vfm_map *map, struct mapped 
 	if (r < 0) /* what was mapped stays, and so does the memory behind it */
 		return r;
 	mapped->memory = attempt.memory;
+	mapped->odd = attempt.kind == KIND_OTHER && attempt.how == BY_FILE;
 	enter(iommu, map, iova, mapped);
 	map->iova = iova;
 	return 0;
@@ -436,8 +551,8 @@ static int unmap_patiently(struct vfm_iommu *iommu, const struct vfmi_area *area
 {
 	int r = unmap_once(iommu, area, bits, ret_unmapped);
 
-	for (int i = 1; i < BUSY_TRIES && r == -EBUSY; i++) {
-		iommu->sys->ops->sleep_ns(iommu->sys, BUSY_PAUSE_NS);
+	for (int i = 1; i < VFMI_BUSY_TRIES && r == -EBUSY; i++) {
+		iommu->sys->ops->sleep_ns(iommu->sys, VFMI_BUSY_PAUSE_NS);
 		r = unmap_once(iommu, area, bits, ret_unmapped);
 	}
 	return r;
@@ -497,8 +612,9 @@ static int unmap_exactly(struct vfm_iommu *iommu, uint64_t iova, uint64_t length
 	int r;
 
 	pthread_mutex_lock(&iommu->lock);
-	area = find_exactly(iommu, iova, length);
-	r = area ? unmap_area(iommu, area, bits, ret_unmapped, err) : fail_find(iommu, "unmap", iova, length, err);
+	area = vfmi_iommu_find_area(iommu, iova, length);
+	r = area ? unmap_area(iommu, area, bits, ret_unmapped, err)
+		 : vfmi_iommu_fail_find(iommu, "unmap", iova, length, err);
 	if (r == 0)
 		strike(iommu, area);
 	pthread_mutex_unlock(&iommu->lock);
@@ -541,8 +657,8 @@ int vfm_iommu_forget_map(struct vfm_iommu *iommu, uint64_t iova, uint64_t length
 	int r;
 
 	pthread_mutex_lock(&iommu->lock);
-	area = find_exactly(iommu, iova, length);
-	r = area ? 0 : fail_find(iommu, "forget map", iova, length, ret_error);
+	area = vfmi_iommu_find_area(iommu, iova, length);
+	r = area ? 0 : vfmi_iommu_fail_find(iommu, "forget map", iova, length, ret_error);
 	if (area)
 		strike(iommu, area);
 	pthread_mutex_unlock(&iommu->lock);
@@ -571,78 +687,4 @@ void vfmi_iommu_drop_areas(struct vfm_iommu *iommu, bool gone)
 		strike(iommu, area);
 		area_free(iommu, area);
 	}
-}
-
-/* another process */
-
-static int fail_process(struct vfm_iommu *iommu, const char *step, int code, const char *remedy, struct vfm_error *err)
-{
-	return VFMI_FAIL(iommu->ctx, err, code, NULL, step, "%s: %s%s", vfm_backend_name(iommu->backend),
-			 vfmi_errno_text(code), remedy);
-}
-
-int vfm_iommu_vaddr_invalidate(struct vfm_iommu *iommu, struct vfm_error *ret_error)
-{
-	const char *step = "invalidate user addresses";
-	int r = -EOPNOTSUPP;
-
-	pthread_mutex_lock(&iommu->lock);
-	if (iommu->ops->vaddr_invalidate)
-		r = iommu->ops->vaddr_invalidate(iommu);
-	pthread_mutex_unlock(&iommu->lock);
-	/* EBUSY: a mediated device, whose driver could ask for a page at any time */
-	if (r == -EOPNOTSUPP || r == -EBUSY)
-		return fail_process(iommu, step, EOPNOTSUPP,
-				    "; containers of type1 and type1v2 do, since Linux 5.12, as long as no mediated "
-				    "device is attached",
-				    ret_error);
-	return r < 0 ? fail_process(iommu, step, -r, "", ret_error) : 0;
-}
-
-int vfm_iommu_vaddr_set(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, void *vaddr,
-			struct vfm_error *ret_error)
-{
-	const char *step = "set user address";
-	struct vfmi_area *area;
-	int r = -EOPNOTSUPP;
-
-	pthread_mutex_lock(&iommu->lock);
-	area = find_exactly(iommu, iova, length);
-	if (!area) {
-		r = fail_find(iommu, step, iova, length, ret_error);
-		goto end;
-	}
-	if (iommu->ops->vaddr_set && (uintptr_t)vaddr & (vfmi_page_size(iommu->sys) - 1)) {
-		r = VFMI_FAIL(iommu->ctx, ret_error, EINVAL, NULL, step,
-			      "the address %p for IOVA 0x%" PRIx64 " is no multiple of the page size", vaddr, iova);
-		goto end;
-	}
-	if (iommu->ops->vaddr_set)
-		r = iommu->ops->vaddr_set(iommu, iova, length, vaddr);
-	if (r < 0) {
-		fail_process(iommu, step, -r, r == -EINVAL ? "; the area has its address still" : "", ret_error);
-		goto end;
-	}
-	drop_memory(iommu, area);
-end:
-	pthread_mutex_unlock(&iommu->lock);
-	return r;
-}
-
-int vfm_iommu_change_process(struct vfm_iommu *iommu, struct vfm_error *ret_error)
-{
-	const char *step = "change process";
-	int r = -EOPNOTSUPP;
-
-	pthread_mutex_lock(&iommu->lock);
-	if (iommu->ops->change_process)
-		r = iommu->ops->change_process(iommu);
-	pthread_mutex_unlock(&iommu->lock);
-	if (r == -ENOTTY || r == -EOPNOTSUPP)
-		return fail_process(iommu, step, EOPNOTSUPP,
-				    "; an iommufd does (IOMMU_IOAS_CHANGE_PROCESS, Linux 6.14)", ret_error);
-	if (r == -EINVAL)
-		return fail_process(iommu, step, EINVAL, "; some map is not of a file that the kernel pinned",
-				    ret_error);
-	return r < 0 ? fail_process(iommu, step, -r, "", ret_error) : 0;
 }

@@ -25,40 +25,90 @@ void vfmi_iommu_place_back(struct vfm_iommu *iommu, uint64_t iova, uint64_t leng
 		(void)!vfm_iova_release(iommu->places, iova, length, NULL);
 }
 
-static int make_places(struct vfm_iommu *iommu, const struct vfmi_windows *windows, uint64_t align)
+/* Those that the windows left out until now get in; the others are there. */
+static void place_areas(struct vfm_iommu *iommu)
 {
 	const struct vfmi_area *area = vfmi_areas_overlap(&iommu->areas, 0, UINT64_MAX);
-	int r = vfm_iova_new(NULL, windows->ranges, windows->count, align, &iommu->places, NULL);
 
-	while (r == 0 && area) {
+	while (area) {
 		vfmi_iommu_place_taken(iommu, area->iova, area->last - area->iova + 1);
 		area = area->last == UINT64_MAX ? NULL : vfmi_areas_overlap(&iommu->areas, area->last + 1, UINT64_MAX);
 	}
+}
+
+static int tell_windows(struct vfm_iommu *iommu, const struct vfmi_windows *windows)
+{
+	VFM_OPTS(vfm_iova_windows, update);
+
+	if (!iommu->places)
+		return vfm_iova_new(NULL, windows->ranges, windows->count, windows->align, &iommu->places, NULL);
+	update.windows = windows->ranges;
+	update.count = windows->count;
+	update.alignment = windows->align;
+	return vfm_iova_set_windows(iommu->places, &update, NULL, NULL);
+}
+
+static int keep_allowed(const struct vfm_iommu *iommu, struct vfmi_windows *windows)
+{
+	const size_t room = windows->count + iommu->allowed_count;
+	struct vfm_iova_range *both = calloc(room, sizeof(*both));
+	int r = -ENOMEM;
+
+	if (both)
+		r = vfm_iova_intersect(windows->ranges, windows->count, iommu->allowed, iommu->allowed_count, both,
+				       room, &windows->count);
+	free(windows->ranges);
+	windows->ranges = both;
 	return r;
 }
 
-/* The windows as they are now: of an adopted space somebody else may change them at any time. */
-static int refresh(struct vfm_iommu *iommu)
+/* Free the ranges, also on failure. */
+static int ask_windows(struct vfm_iommu *iommu, struct vfmi_windows *ret)
 {
 	const uint64_t page = vfmi_page_size(iommu->sys);
-	VFM_OPTS(vfm_iova_windows, update);
+	int r = iommu->ops->windows(iommu, ret);
+
+	if (r < 0) {
+		ret->ranges = NULL;
+		return r;
+	}
+	if (ret->align < page)
+		ret->align = page;
+	return iommu->allowed_count > 0 ? keep_allowed(iommu, ret) : 0;
+}
+
+static bool same_windows(const struct vfmi_windows *a, const struct vfmi_windows *b)
+{
+	return a->count == b->count && a->align == b->align &&
+	       (a->count == 0 || !memcmp(a->ranges, b->ranges, a->count * sizeof(*a->ranges)));
+}
+
+/*
+ * The windows as they are now: of an adopted space somebody else may change them at any time. To tell the allocator
+ * takes a walk over all areas, so that it is told of changes only.
+ */
+static int refresh(struct vfm_iommu *iommu)
+{
 	struct vfmi_windows windows;
 	int r;
 
 	if (iommu->places && iommu->windows_known && !iommu->adopted)
 		return 0;
-	r = iommu->ops->windows(iommu, &windows);
+	r = ask_windows(iommu, &windows);
 	if (r < 0)
-		return r;
-	update.windows = windows.ranges;
-	update.count = windows.count;
-	update.alignment = windows.align > page ? windows.align : page;
-	if (iommu->places)
-		r = vfm_iova_set_windows(iommu->places, &update, NULL, NULL);
-	else
-		r = make_places(iommu, &windows, update.alignment);
+		goto out_free;
+	if (!iommu->places || !same_windows(&windows, &iommu->windows)) {
+		r = tell_windows(iommu, &windows);
+		if (r < 0)
+			goto out_free;
+		place_areas(iommu);
+		free(iommu->windows.ranges);
+		iommu->windows = windows;
+		windows.ranges = NULL;
+	}
+	iommu->windows_known = true;
+out_free:
 	free(windows.ranges);
-	iommu->windows_known = r == 0;
 	return r;
 }
 

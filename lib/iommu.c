@@ -70,6 +70,8 @@ static void iommu_free(struct vfm_iommu *iommu)
 	pthread_mutex_destroy(&iommu->hwpt_lock);
 	pthread_mutex_destroy(&iommu->lock);
 	free(iommu->hwpts);
+	free(iommu->allowed);
+	free(iommu->windows.ranges);
 	vfm_iova_free(iommu->places);
 	free(iommu);
 }
@@ -398,9 +400,9 @@ int vfm_iommu_info(struct vfm_iommu *iommu, struct vfm_iommu_info *ret, struct v
 		info.flags &= ~(uint32_t)VFM_IOMMU_DIRTY_TRACKING;
 	pthread_mutex_unlock(&iommu->hwpt_lock);
 	pthread_mutex_lock(&iommu->lock);
-	info.areas = iommu->area_count;
-	info.mapped_bytes = iommu->mapped_bytes;
 	r = iommu->ops->limits(iommu, &info.page_sizes, &info.entries_left);
+	info.areas = iommu->area_count; /* afterwards: it may turn out that all are gone */
+	info.mapped_bytes = iommu->mapped_bytes;
 	pthread_mutex_unlock(&iommu->lock);
 	if (r < 0)
 		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, "address space", "it does not tell its limits: %s",
@@ -450,6 +452,28 @@ static const char *allow_flaw(const struct vfm_iova_range *ranges, size_t count)
 	return NULL;
 }
 
+/* Under the lock. */
+static int allow(struct vfm_iommu *iommu, const struct vfm_iova_range *ranges, size_t count)
+{
+	struct vfm_iova_range *copy = calloc(count + 1, sizeof(*copy));
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	if (count > 0)
+		memcpy(copy, ranges, count * sizeof(*copy));
+	r = iommu->ops->allow(iommu, ranges, (uint32_t)count);
+	if (r < 0) {
+		free(copy);
+		return r;
+	}
+	free(iommu->allowed);
+	iommu->allowed = copy;
+	iommu->allowed_count = count;
+	iommu->windows_known = false;
+	return 0;
+}
+
 int vfm_iommu_allow(struct vfm_iommu *iommu, const struct vfm_iova_range *ranges, size_t count,
 		    struct vfm_error *ret_error)
 {
@@ -467,7 +491,7 @@ int vfm_iommu_allow(struct vfm_iommu *iommu, const struct vfm_iova_range *ranges
 	if (flaw)
 		return VFMI_FAIL(iommu->ctx, ret_error, EINVAL, NULL, step, "%s", flaw);
 	pthread_mutex_lock(&iommu->lock);
-	r = iommu->ops->allow(iommu, ranges, (uint32_t)count);
+	r = allow(iommu, ranges, count);
 	pthread_mutex_unlock(&iommu->lock);
 	if (r < 0)
 		return VFMI_FAIL(iommu->ctx, ret_error, -r, NULL, step, "%s%s", vfmi_errno_text(-r),

@@ -77,6 +77,12 @@ static int libc_fstat(struct vfmi_sys *sys, int fd, struct stat *st)
 	return result(fstat(fd, st));
 }
 
+static int libc_fstatfs(struct vfmi_sys *sys, int fd, struct statfs *st)
+{
+	(void)sys;
+	return result(fstatfs(fd, st));
+}
+
 static int libc_fchmod(struct vfmi_sys *sys, int fd, mode_t mode)
 {
 	(void)sys;
@@ -398,6 +404,7 @@ static const struct vfmi_sys_ops libc_ops = {
 	.pwrite = libc_pwrite,
 	.fsync = libc_fsync,
 	.fstat = libc_fstat,
+	.fstatfs = libc_fstatfs,
 	.fchmod = libc_fchmod,
 	.lstat = libc_lstat,
 	.stat = libc_stat,

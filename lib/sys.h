@@ -17,9 +17,16 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 #include <sys/utsname.h>
 
 #include <vfiomig/visibility.h>
+
+/* What struct statfs calls a file system (linux/magic.h); device nodes of devtmpfs are a tmpfs's too. */
+#define VFMI_FS_TMPFS 0x01021994u
+#define VFMI_FS_HUGETLBFS 0x958458f6u
+#define VFMI_FS_ANON_INODE 0x09041934u
+#define VFMI_FS_DMABUF 0x444d4142u
 
 struct vfmi_sys;
 
@@ -42,6 +49,7 @@ struct vfmi_sys_ops {
 	ssize_t (*pwrite)(struct vfmi_sys *sys, int fd, const void *buf, size_t length, off_t offset);
 	int (*fsync)(struct vfmi_sys *sys, int fd);
 	int (*fstat)(struct vfmi_sys *sys, int fd, struct stat *st);
+	int (*fstatfs)(struct vfmi_sys *sys, int fd, struct statfs *st);
 	int (*fchmod)(struct vfmi_sys *sys, int fd, mode_t mode); /* of a socket: what bind() will give its path */
 	int (*lstat)(struct vfmi_sys *sys, const char *path, struct stat *st);
 	int (*stat)(struct vfmi_sys *sys, const char *path, struct stat *st);

@@ -23,9 +23,9 @@ enum vfm_iommu_backend {
 enum vfm_iommu_flag {
 	/*
 	 * HWPTs made by the library with dirty tracking wherever a device's IOMMU has it (IOMMU_GET_HW_INFO). Decided
-	 * at a device's first attach, since the kernel's automatic page tables never have it. It costs: the IOVA
-	 * windows stay as narrow as they were with the device until the address space is closed, also after a detach.
-	 * VFM_BACKEND_IOMMUFD only.
+	 * at a device's first attach, since the kernel's automatic page tables never have it. It costs: what the IOMMU
+	 * reaches bounds the IOVA windows, and their alignment, until the address space is closed, also after a detach;
+	 * only what the device had reserved comes back. VFM_BACKEND_IOMMUFD only.
 	 */
 	VFM_IOMMU_DIRTY_TRACKING = 1,
 	/* Charge locked memory to the process, not the user (IOMMU_OPTION_RLIMIT_MODE; needs CAP_SYS_RESOURCE). */
@@ -51,11 +51,12 @@ enum vfm_map_flag {
 	VFM_MAP_WRITE = 2, /* the device may write the memory */
 	VFM_MAP_FIXED = 4, /* place at vfm_map.iova exactly; otherwise a place is chosen and iova is written back */
 	/*
-	 * Map @fd from byte @fd_offset on (memfd, guest_memfd, dma-buf). Where the kernel pins files
-	 * (IOMMU_IOAS_MAP_FILE, Linux 6.13, VFM_BACKEND_IOMMUFD) the map survives exec and @vaddr is not needed;
-	 * elsewhere @vaddr is used, and with @vaddr NULL the library maps the file for as long as the area lives.
-	 * The kernel pins memfd, shmem and hugetlbfs, and dma-bufs of VFIO since Linux 6.19; not guest_memfd so far,
-	 * which cannot be mapped by address either.
+	 * Map @fd from byte @fd_offset on (memfd, guest_memfd, device dax, dma-buf). What the kernel pins by file
+	 * (IOMMU_IOAS_MAP_FILE, Linux 6.13, VFM_BACKEND_IOMMUFD) survives exec, and @vaddr is not needed: memfd, shmem
+	 * and hugetlbfs, and dma-bufs of VFIO since Linux 6.19. Elsewhere, and for all other files, @vaddr is used, and
+	 * with @vaddr NULL the library maps the file for as long as the area lives. That goes for guest_memfd too,
+	 * where it can be mapped by address (made with GUEST_MEMFD_FLAG_MMAP and _INIT_SHARED, Linux 6.18); one that
+	 * cannot is left to the kernel, which does not pin it so far.
 	 */
 	VFM_MAP_FILE = 8,
 	VFM_MAP_LOW = 16, /* without VFM_MAP_FIXED: below 4 GiB, for devices with 32 bit addresses */
@@ -91,7 +92,8 @@ VFM_API VFM_MUST_CHECK int vfm_backend_from_name(const char *name, uint32_t *ret
  * An IOAS stands at once. A container has no IOMMU, so no windows and no maps, until the first device is bound to it
  * (VFIO_SET_IOMMU wants a group): until then vfm_iommu_map() and _ranges() give -EAGAIN. When its last device is
  * closed, the kernel takes the IOMMU away again; one of type1 or type1v2 loses all maps with it, and the books here are
- * empty then.
+ * empty then. As long as somebody who adopted the container has a device in it all stays: maps made here too, which
+ * that device reaches until they are unmapped or the address space is closed.
  *
  * VFM_BACKEND_UNKNOWN passes over what the kernel has not or this user may not open, and over an iommufd when VFIO
  * devices are there and none has a file of its own; vfm_iommu_info.fallback tells why.
@@ -239,7 +241,8 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_ranges(struct vfm_iommu *iommu, struct vfm_
  *
  * From then on a device that would make these windows narrower is refused at vfm_device_attach(), -EADDRINUSE, in place
  * of maps that find no room later, and maps without VFM_MAP_FIXED are placed inside them. Takes the place of what was
- * allowed before. Source: IOMMU_IOAS_ALLOW_IOVAS, Linux 6.2.
+ * allowed before. The kernel does not tell what is allowed: with VFM_MAP_LOW that counts which was allowed by this
+ * object, not by the owner of an adopted address space. Source: IOMMU_IOAS_ALLOW_IOVAS, Linux 6.2.
  * Return: 0, -EINVAL (not so), -E2BIG, -EADDRINUSE (a range meets what is reserved now), -EOPNOTSUPP (a container
  * has no such promise), -ENOMEM, or errno; what was allowed before stays so. Since: 0.1
  */
@@ -248,9 +251,11 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_allow(struct vfm_iommu *iommu, const struct
 
 /**
  * struct vfm_limits - what mapping more would need, and what there is; bytes or entries
- * @memlock_limit:  RLIMIT_MEMLOCK, UINT64_MAX when unlimited or CAP_IPC_LOCK lifts it
+ * @memlock_limit:  RLIMIT_MEMLOCK, UINT64_MAX when unlimited or CAP_IPC_LOCK lifts it, which it does in the first user
+ *                  namespace only: not in a container's own
  * @memlock_used:   charged already, as far as can be seen
- * @memlock_needed: what the maps asked about add
+ * @memlock_needed: what the maps asked about add, and as long as nothing is attached to an IOAS, what is mapped: that
+ *                  is charged with the first device
  * @entries_left, @entries_needed: maps; UINT64_MAX left without a limit
  */
 struct vfm_limits {
@@ -267,8 +272,8 @@ struct vfm_limits {
  * vfm_iommu_preflight() - would mapping @areas areas of @bytes in all be allowed? Asked before the work starts
  * @ret: what was found, also on failure; may be NULL
  *
- * Reads /proc/self/status: not for after a jail is closed. Return: 0, -ENOMEM (locked memory), -ENOSPC (entries); the
- * message says how much is needed, which limit stops it and how to raise it. Since: 0.1
+ * Reads /proc/self/status and uid_map: not for after a jail is closed. Return: 0, -ENOMEM (locked memory), -ENOSPC
+ * (entries); the message says how much is needed, which limit stops it and how to raise it. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_preflight(struct vfm_iommu *iommu, uint64_t bytes, uint64_t areas,
 					       struct vfm_limits *ret, struct vfm_error *ret_error);
@@ -278,14 +283,15 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_preflight(struct vfm_iommu *iommu, uint64_t
  *
  * Between this and the last vfm_iommu_vaddr_set() mapped memory stays reachable for devices; mediated devices that
  * pin must not run. Source: VFIO_DMA_UNMAP_FLAG_VADDR, Linux 5.12; type1v2 and type1 only.
- * Return: 0, -EOPNOTSUPP (back end or kernel; a mediated device is attached), -EAGAIN (no device is bound yet), or
- * errno; nothing changed then.
- * Since: 0.1
+ * No device joins the address space meanwhile (EBUSY of its group). Return: 0, -EOPNOTSUPP (back end or kernel; a
+ * mediated device is attached), -EAGAIN (no device is bound yet), -EINVAL (the addresses are invalid already), or
+ * errno; nothing changed then. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_vaddr_invalidate(struct vfm_iommu *iommu, struct vfm_error *ret_error);
 /*
  * Give an area its new user address, and the locked memory to this process. Return: 0, -ENOENT, -EINVAL (@vaddr is no
- * multiple of the page size, or the area has its address still), or errno.
+ * multiple of the page size, or the area has its address still), -ENOMEM (the RLIMIT_MEMLOCK of this process, which the
+ * message names, is too low for what is locked in the area; it has no address still), or errno.
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_vaddr_set(struct vfm_iommu *iommu, uint64_t iova, uint64_t length, void *vaddr,
 					       struct vfm_error *ret_error);
@@ -293,8 +299,13 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_vaddr_set(struct vfm_iommu *iommu, uint64_t
 /**
  * vfm_iommu_change_process() - make this process the one that is charged for all maps of the iommufd
  *
- * Only when every map came from a file the kernel pinned (VFM_MAP_FILE). Source: IOMMU_IOAS_CHANGE_PROCESS, Linux 6.14.
- * Return: 0, -EOPNOTSUPP (back end, kernel), -EINVAL (some map is not of a file). Since: 0.1
+ * Only when every map came from a file the kernel pinned (VFM_MAP_FILE), in all IOAS of the iommufd, also those of
+ * others that share it. A dma-buf is no such file: no BAR of another device may be mapped. EBUSY is waited for as in
+ * vfm_iommu_map(). Source: IOMMU_IOAS_CHANGE_PROCESS, Linux 6.14.
+ * Return: 0, -EOPNOTSUPP (back end, kernel), -EINVAL (some map is not of a file, or of a dma-buf), -ENOMEM (the
+ * RLIMIT_MEMLOCK of this process, which the message names, is too low for what is mapped; this process is charged
+ * before the old one is released, so where both are of one user it takes twice as much, and CAP_IPC_LOCK counts only if
+ * it was there when the areas were mapped), -EBUSY, or errno; nothing changed then. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_change_process(struct vfm_iommu *iommu, struct vfm_error *ret_error);
 

@@ -4,6 +4,7 @@
 #define VFIOMIG_TEST_IOMMU_FIXTURE_H
 
 #include <check.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,6 +19,10 @@
 #define FILE_FD 60
 #define BARE_FD 61 /* a file that cannot be mapped, as of guest_memfd */
 #define DEVICE_FD 62
+#define DISK_FD 63   /* a file that the kernel does not pin, and that can be mapped */
+#define NODE_FD 64   /* a device of bytes, on devtmpfs */
+#define DMABUF_FD 65 /* can be mapped, to no avail */
+#define TEXT_FD 70   /* of /proc */
 
 /* the kernel: one iommufd, one IOAS */
 
@@ -51,6 +56,12 @@ static struct {
 	uint32_t hwpt_refused; /* this one does not suit the device */
 	uint32_t attached_to;
 	int alloc_result;
+	int stat_result;
+	int mmap_result;
+	uint64_t memlock;
+	const char *status; /* in /proc/self */
+	const char *uid_map;
+	const char *text; /* what is open of them */
 	uint64_t option_set[2];
 	uint32_t allowed;
 } kernel;
@@ -58,12 +69,28 @@ static struct {
 static inline int fake_open(struct vfmi_sys *sys, const char *path, int flags, mode_t mode)
 {
 	(void)sys, (void)flags, (void)mode;
+	if (!strcmp(path, "/proc/self/status") || !strcmp(path, "/proc/self/uid_map")) {
+		kernel.text = strstr(path, "status") ? kernel.status : kernel.uid_map;
+		return kernel.text ? TEXT_FD : -ENOENT;
+	}
 	if (strcmp(path, "/dev/iommu"))
 		return -ENOENT;
 	if (kernel.open_result < 0)
 		return kernel.open_result;
 	kernel.open_fds++;
 	return 50;
+}
+
+static inline ssize_t fake_read(struct vfmi_sys *sys, int fd, void *buf, size_t length)
+{
+	size_t n = strlen(kernel.text);
+
+	(void)sys;
+	ck_assert_int_eq(fd, TEXT_FD);
+	n = n < length ? n : length;
+	memcpy(buf, kernel.text, n);
+	kernel.text += n;
+	return (ssize_t)n;
 }
 
 static inline int fake_dup(struct vfmi_sys *sys, int fd)
@@ -78,8 +105,8 @@ static inline int fake_dup(struct vfmi_sys *sys, int fd)
 static inline int fake_close(struct vfmi_sys *sys, int fd)
 {
 	(void)sys;
-	ck_assert(fd == 50 || fd == 51);
-	kernel.open_fds--;
+	ck_assert(fd == 50 || fd == 51 || fd == TEXT_FD);
+	kernel.open_fds -= fd != TEXT_FD;
 	return 0;
 }
 
@@ -99,8 +126,10 @@ static inline int fake_mmap(struct vfmi_sys *sys, void *hint, size_t length, int
 			    void **ret_ptr)
 {
 	(void)sys, (void)hint, (void)prot, (void)flags, (void)offset;
-	if (fd != FILE_FD)
+	if (fd == BARE_FD)
 		return -ENODEV;
+	if (kernel.mmap_result < 0)
+		return kernel.mmap_result;
 	kernel.mmapped += length;
 	*ret_ptr = (void *)(uintptr_t)(4096 * PAGE);
 	return 0;
@@ -110,6 +139,41 @@ static inline int fake_munmap(struct vfmi_sys *sys, void *ptr, size_t length)
 {
 	(void)sys, (void)ptr;
 	kernel.mmapped -= length;
+	return 0;
+}
+
+static inline int fake_fstat(struct vfmi_sys *sys, int fd, struct stat *st)
+{
+	(void)sys;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = fd == NODE_FD ? S_IFCHR : S_IFREG;
+	return kernel.stat_result;
+}
+
+static inline int fake_fstatfs(struct vfmi_sys *sys, int fd, struct statfs *st)
+{
+	(void)sys;
+	memset(st, 0, sizeof(*st));
+	switch (fd) {
+	case FILE_FD:
+	case NODE_FD:
+		st->f_type = TMPFS_MAGIC;
+		break;
+	case DMABUF_FD:
+		st->f_type = DMA_BUF_MAGIC;
+		break;
+	default:
+		st->f_type = 0xef53;
+		break;
+	}
+	return kernel.stat_result;
+}
+
+static inline int fake_getrlimit(struct vfmi_sys *sys, int resource, struct rlimit *limit)
+{
+	(void)sys;
+	ck_assert_int_eq(resource, RLIMIT_MEMLOCK);
+	limit->rlim_cur = limit->rlim_max = kernel.memlock;
 	return 0;
 }
 
@@ -283,11 +347,15 @@ static inline int fake_ioctl(struct vfmi_sys *sys, int fd, unsigned long request
 
 static const struct vfmi_sys_ops fake_ops = {
 	.open = fake_open,
+	.read = fake_read,
 	.dup = fake_dup,
 	.close = fake_close,
 	.ioctl = fake_ioctl,
 	.listdir = fake_listdir,
 	.sleep_ns = fake_sleep,
+	.fstat = fake_fstat,
+	.fstatfs = fake_fstatfs,
+	.getrlimit = fake_getrlimit,
 	.mmap = fake_mmap,
 	.munmap = fake_munmap,
 };

@@ -163,6 +163,60 @@ START_TEST(promises_are_checked)
 }
 END_TEST
 
+static int map_low(uint64_t *ret_iova)
+{
+	struct vfm_map map = area_at(0, PAGE);
+	int r;
+
+	map.flags = VFM_MAP_READ | VFM_MAP_LOW;
+	r = vfm_iommu_map(iommu, &map, &error);
+	*ret_iova = map.iova;
+	return r;
+}
+
+START_TEST(places_of_the_library_keep_the_promise)
+{
+	const struct vfm_iova_range some[] = { { 0x40000000, 0x40000000 + PAGE - 1 }, { 0x50000000, 0x5fffffff } };
+	const struct vfm_iova_range others = { 0x1000000, 0x1ffffff };
+	const struct vfm_iova_range interrupts = { 0xfee00000, 0xfeefffff };
+	uint64_t iova;
+
+	ck_assert_int_eq(map_low(&iova), 0);
+	ck_assert_uint_eq(iova, PAGE);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, some, 2, &error), 0);
+	ck_assert_int_eq(map_low(&iova), 0);
+	ck_assert_uint_eq(iova, 0x40000000);
+	ck_assert_int_eq(map_low(&iova), 0);
+	ck_assert_uint_eq(iova, 0x50000000);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, &others, 1, &error), 0);
+	ck_assert_int_eq(map_low(&iova), 0);
+	ck_assert_uint_eq(iova, 0x1000000);
+	/* what the kernel refuses changes nothing */
+	fail_next(IOMMU_IOAS_ALLOW_IOVAS, -EADDRINUSE, false);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, some, 2, &error), -EADDRINUSE);
+	ck_assert_int_eq(map_low(&iova), 0);
+	ck_assert_uint_eq(iova, 0x1000000 + PAGE);
+	/* allowed is not yet usable */
+	ck_assert_int_eq(vfm_iommu_allow(iommu, &interrupts, 1, &error), 0);
+	ck_assert_int_eq(map_low(&iova), -ENOSPC);
+}
+END_TEST
+
+START_TEST(areas_outside_the_promise_are_not_forgotten)
+{
+	const struct vfm_iova_range some = { 0x40000000, 0x4fffffff };
+	uint64_t iova;
+
+	ck_assert_int_eq(vfm_iommu_allow(iommu, &some, 1, &error), 0);
+	ck_assert_int_eq(map_low(&iova), 0);
+	for (uint64_t i = 1; i <= 100; i++)
+		ck_assert_int_eq(map_at(i * PAGE, PAGE), 0);
+	ck_assert_int_eq(vfm_iommu_allow(iommu, NULL, 0, &error), 0);
+	ck_assert_int_eq(map_low(&iova), 0);
+	ck_assert_uint_eq(iova, 101 * PAGE);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("iommu");
@@ -179,6 +233,8 @@ int main(void)
 	tcase_add_test(tests, back_ends_have_names);
 	tcase_add_test(tests, ranges_are_passed_on);
 	tcase_add_test(tests, promises_are_checked);
+	tcase_add_test(tests, places_of_the_library_keep_the_promise);
+	tcase_add_test(tests, areas_outside_the_promise_are_not_forgotten);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

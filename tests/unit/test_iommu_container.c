@@ -48,6 +48,8 @@ static int kernel_info(struct vfio_iommu_type1_info *info)
 static int kernel_unmap(struct vfio_iommu_type1_dma_unmap *unmap)
 {
 	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_VADDR) {
+		if (kernel.vaddr_flags)
+			return -EINVAL;
 		kernel.vaddr_flags = unmap->flags;
 		return unmap->iova || unmap->size ? -EINVAL : 0;
 	}
@@ -62,7 +64,7 @@ static int kernel_unmap(struct vfio_iommu_type1_dma_unmap *unmap)
 static int kernel_map(const struct vfio_iommu_type1_dma_map *map)
 {
 	if (map->flags & VFIO_DMA_MAP_FLAG_VADDR)
-		return kernel.vaddr_flags ? 0 : -EINVAL;
+		return kernel.vaddr_flags ? kernel.map_result : -EINVAL;
 	if (kernel.map_result < 0)
 		return kernel.map_result;
 	kernel.mapped += map->size;
@@ -84,9 +86,9 @@ static int fake_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void 
 	case VFIO_IOMMU_GET_INFO:
 		return kernel_info(arg);
 	case VFIO_IOMMU_MAP_DMA:
-		return kernel_map(arg);
+		return kernel.no_iommu ? -EINVAL : kernel_map(arg);
 	case VFIO_IOMMU_UNMAP_DMA:
-		return kernel_unmap(arg);
+		return kernel.no_iommu ? -EINVAL : kernel_unmap(arg);
 	default:
 		return kernel.is_iommufd ? -ENODEV : -EINVAL;
 	}
@@ -228,6 +230,7 @@ START_TEST(answers_are_taken_apart)
 	uint64_t align = 0;
 	size_t count = 0;
 
+	kernel.asked = 0;
 	ck_assert_int_eq(vfmi_container_info(&fake_sys, CONTAINER_FD, &info), 0);
 	ck_assert_uint_eq(kernel.asked, 2);
 	ck_assert_uint_eq(info.avail, 65535);
@@ -331,29 +334,83 @@ START_TEST(failures_of_maps_help)
 }
 END_TEST
 
-START_TEST(the_last_group_takes_the_maps_along)
+static uint64_t areas(void)
 {
 	VFM_OPTS(vfm_iommu_info, info);
 
+	ck_assert_int_eq(vfm_iommu_info(iommu, &info, &error), 0);
+	return info.areas;
+}
+
+/* The last group of all has left. */
+static void take_iommu_away(void)
+{
+	kernel.no_iommu = true;
+	kernel.mapped = 0;
+}
+
+START_TEST(the_last_group_takes_the_maps_along)
+{
 	ck_assert_int_eq(map_at(0, PAGE), 0);
 	ck_assert_int_eq(vfmi_iommu_joined(iommu), 0);
-	vfmi_iommu_left(iommu, true);
-	ck_assert_int_eq(vfm_iommu_info(iommu, &info, &error), 0);
-	ck_assert_uint_eq(info.areas, 1); /* another is still there */
-	vfmi_iommu_left(iommu, true);
-	ck_assert_int_eq(vfm_iommu_info(iommu, &info, &error), 0);
-	ck_assert_uint_eq(info.areas, 0);
+	vfmi_iommu_left(iommu);
+	ck_assert_uint_eq(areas(), 1); /* another is still there */
+	take_iommu_away();
+	vfmi_iommu_left(iommu);
+	ck_assert_uint_eq(areas(), 0);
 	ck_assert_int_eq(map_at(0, PAGE), -EAGAIN);
-	kernel.mapped = 0;
 	ck_assert_int_eq(vfmi_iommu_joined(iommu), 0);
 	ck_assert_int_eq(map_at(0, PAGE), 0);
-	vfmi_iommu_left(iommu, false); /* somebody else keeps the group in: nothing is lost */
+}
+END_TEST
+
+START_TEST(what_somebody_else_keeps_is_not_lost)
+{
+	ck_assert_int_eq(map_at(0, PAGE), 0);
+	vfmi_iommu_left(iommu);
+	ck_assert_uint_eq(areas(), 1);
 	ck_assert_int_eq(map_at(PAGE, PAGE), 0);
-	kernel.no_iommu = true; /* until that one lets it go, unseen */
-	kernel.mapped = 0;
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, PAGE, &error), 0);
+	ck_assert_uint_eq(kernel.mapped, PAGE);
+	/* until that one lets it go, unseen */
+	take_iommu_away();
 	ck_assert_int_eq(vfmi_iommu_joined(iommu), 0);
 	ck_assert(!kernel.no_iommu);
+	ck_assert_uint_eq(areas(), 0);
 	ck_assert_int_eq(map_at(PAGE, PAGE), 0);
+	vfmi_iommu_left(iommu);
+	vfm_iommu_close(iommu);
+	ck_assert_uint_eq(kernel.mapped, 0); /* what is in the books is unmapped */
+	iommu = NULL;
+}
+END_TEST
+
+START_TEST(what_went_unseen_is_noticed)
+{
+	ck_assert_int_eq(map_at(0, PAGE), 0);
+	ck_assert_int_eq(map_at(PAGE, PAGE), 0);
+	vfmi_iommu_left(iommu);
+	take_iommu_away();
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, PAGE, &error), 0);
+	ck_assert_int_eq(map_at(0, PAGE), -EAGAIN);
+	ck_assert_uint_eq(areas(), 0);
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, PAGE, PAGE, &error), -ENOENT);
+	/* while a group of ours is in, EINVAL means what it says */
+	ck_assert_int_eq(vfmi_iommu_joined(iommu), 0);
+	kernel.map_result = -EINVAL;
+	ck_assert_int_eq(map_at(0, PAGE), -EINVAL);
+}
+END_TEST
+
+START_TEST(what_cannot_be_asked_is_not_lost)
+{
+	ck_assert_int_eq(map_at(0, PAGE), 0);
+	kernel.info_grows = 1; /* it never ends */
+	vfmi_iommu_left(iommu);
+	kernel.info_grows = 0;
+	ck_assert_uint_eq(areas(), 1);
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, PAGE, &error), 0);
+	ck_assert_uint_eq(kernel.mapped, 0);
 }
 END_TEST
 
@@ -370,6 +427,13 @@ START_TEST(addresses_are_replaced)
 	ck_assert_int_eq(vfm_iommu_vaddr_set(iommu, 0, PAGE, (void *)(uintptr_t)(PAGE + 1), &error), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(error.message, "no multiple of the page size"));
 	ck_assert_ptr_null(strstr(error.message, "still"));
+	ck_assert_int_eq(vfm_iommu_vaddr_invalidate(iommu, &error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.message, "lost its address already"));
+	kernel.map_result = -ENOMEM;
+	kernel.memlock = 100;
+	ck_assert_int_eq(vfm_iommu_vaddr_set(iommu, 0, PAGE, (void *)(uintptr_t)PAGE, &error), -ENOMEM);
+	ck_assert_ptr_nonnull(strstr(error.message, "4096 bytes of maps are to be locked, the limit is 100 bytes"));
+	kernel.map_result = 0;
 	ck_assert_int_eq(vfm_iommu_vaddr_set(iommu, 0, PAGE, (void *)(uintptr_t)PAGE, &error), 0);
 	ck_assert_int_eq(vfm_iommu_change_process(iommu, &error), -EOPNOTSUPP);
 }
@@ -450,6 +514,9 @@ int main(void)
 	tcase_add_test(tests, what_was_taken_back_is_counted);
 	tcase_add_test(tests, failures_of_maps_help);
 	tcase_add_test(tests, the_last_group_takes_the_maps_along);
+	tcase_add_test(tests, what_somebody_else_keeps_is_not_lost);
+	tcase_add_test(tests, what_went_unseen_is_noticed);
+	tcase_add_test(tests, what_cannot_be_asked_is_not_lost);
 	tcase_add_test(tests, addresses_are_replaced);
 	tcase_add_test(tests, impostors_and_gaps_are_told);
 	tcase_add_loop_test(tests, limits_are_looked_at_first, 0, (int)VFMI_ARRAY_SIZE(asked));

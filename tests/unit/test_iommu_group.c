@@ -153,6 +153,78 @@ START_TEST(what_is_no_container_is_not_adopted)
 }
 END_TEST
 
+static uint64_t areas(struct vfm_iommu *iommu)
+{
+	VFM_OPTS(vfm_iommu_info, info);
+
+	ck_assert_msg(vfm_iommu_info(iommu, &info, &err) == 0, "%s", err.message);
+	return info.areas;
+}
+
+static struct vfm_device *enter(struct vfm_iommu *iommu, const char *name)
+{
+	struct vfm_device *dev = NULL;
+
+	ck_assert_msg(vfm_device_open_attached(m.ctx, name, iommu, &dev, &err) == 0, "%s", err.message);
+	return dev;
+}
+
+START_TEST(another_group_keeps_the_maps)
+{
+	struct vfm_iommu *adopted = NULL;
+	struct vfm_device *a, *b;
+	uint32_t maps;
+
+	start(NULL, containers[_i]);
+	a = enter(space, EDU_A);
+	ck_assert_msg(adopt(containers[_i], vfm_iommu_fd(space), &adopted) == 0, "%s", err.message);
+	b = enter(adopted, EDU_B);
+	maps = machine_usage(&m).maps;
+	ck_assert_int_eq(map_page(space), 0);
+	vfm_device_close(a);
+	ck_assert_uint_eq(machine_usage(&m).maps, maps + 1);
+	ck_assert_uint_eq(areas(space), 1);
+	ck_assert_int_eq(map_page(space), 0);
+	a = enter(space, EDU_A);
+	vfm_device_close(a);
+	vfm_iommu_close(space);
+	ck_assert_uint_eq(machine_usage(&m).maps, maps); /* the other device reaches none of it */
+	ck_assert_int_eq(map_page(adopted), 0);
+	vfm_device_close(b);
+	vfm_iommu_close(adopted);
+	space = NULL;
+	stop();
+}
+END_TEST
+
+START_TEST(whoever_comes_first_brings_the_iommu)
+{
+	struct vfm_iommu *adopted = NULL;
+	struct vfm_device *a, *b;
+
+	start(NULL, containers[_i]);
+	ck_assert_msg(adopt(containers[_i], vfm_iommu_fd(space), &adopted) == 0, "%s", err.message);
+	b = enter(adopted, EDU_B);
+	ck_assert_int_eq(map_page(adopted), 0);
+	a = enter(space, EDU_A);
+	ck_assert_int_eq(map_page(space), 0);
+	vfm_device_close(b);
+	ck_assert_uint_eq(areas(adopted), 1);
+	vfm_device_close(a);
+	/* type1 took all maps along with the last group, whose ever they were */
+	if (vfm_iommu_ioas_id(space) == 0) {
+		ck_assert_uint_eq(areas(space), 0);
+		ck_assert_int_eq(map_page(adopted), -EAGAIN);
+		ck_assert_uint_eq(areas(adopted), 0);
+	}
+	b = enter(adopted, EDU_B);
+	ck_assert_int_eq(map_page(adopted), 0);
+	vfm_device_close(b);
+	vfm_iommu_close(adopted);
+	stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("iommu_group");
@@ -164,6 +236,9 @@ int main(void)
 	tcase_add_loop_test(tc, a_container_is_adopted_with_and_without_its_iommu, 0,
 			    (int)(sizeof(containers) / sizeof(containers[0])));
 	tcase_add_test(tc, what_is_no_container_is_not_adopted);
+	tcase_add_loop_test(tc, another_group_keeps_the_maps, 0, (int)(sizeof(containers) / sizeof(containers[0])));
+	tcase_add_loop_test(tc, whoever_comes_first_brings_the_iommu, 0,
+			    (int)(sizeof(containers) / sizeof(containers[0])));
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);
 }

@@ -249,10 +249,106 @@ START_TEST(files_are_pinned_where_the_kernel_does)
 	ck_assert_uint_eq(kernel.file_start, 3 * PAGE);
 	ck_assert_uint_eq(kernel.mmapped, 0);
 	ck_assert_int_eq(vfm_iommu_change_process(iommu, &error), 0);
-	map.iova = 8 * PAGE;
+	map = file_at(8 * PAGE, DMABUF_FD, (void *)(uintptr_t)(64 * PAGE));
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), 0);
+	ck_assert_uint_eq(kernel.asked_file, 2);
+	/* the address of a dma-buf cannot be pinned */
+	map.iova = 16 * PAGE;
+	kernel.file_result = -EOPNOTSUPP;
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(error.message, "does not pin"));
+	ck_assert_uint_eq(kernel.mapped, 2);
+}
+END_TEST
+
+/* What it does not pin goes by its address, whether the kernel or the file says so. */
+static const struct {
+	int fd;
+	uint64_t vaddr; /* page */
+	int file_result;
+	int stat_result;
+	unsigned int asked_file;
+	uint64_t mmapped; /* pages */
+} other_files[] = {
+	{ DISK_FD, 64, 0, 0, 0, 0 },	     { DISK_FD, 0, 0, 0, 0, 2 },	   { NODE_FD, 0, 0, 0, 0, 2 },
+	{ BARE_FD, 64, 0, 0, 0, 0 },	     { BARE_FD, 0, 0, 0, 1, 0 }, /* which is for the kernel to say */
+	{ FILE_FD, 64, -EINVAL, 0, 1, 0 },   { FILE_FD, 0, -EOPNOTSUPP, 0, 1, 2 }, { DISK_FD, 64, -EINVAL, -EIO, 1, 0 },
+	{ DISK_FD, 0, -EINVAL, -EIO, 1, 2 },
+};
+
+START_TEST(files_it_does_not_pin_go_by_address)
+{
+	struct vfm_map map = file_at(0, other_files[_i].fd, (void *)(uintptr_t)(other_files[_i].vaddr * PAGE));
+
+	kernel.has_map_file = true;
+	kernel.file_result = other_files[_i].file_result;
+	kernel.stat_result = other_files[_i].stat_result;
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), 0);
+	ck_assert_uint_eq(kernel.mapped, 1);
+	ck_assert_uint_eq(kernel.asked_file, other_files[_i].asked_file);
+	ck_assert_uint_eq(kernel.mmapped, other_files[_i].mmapped * PAGE);
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, 2 * PAGE, &error), 0);
+	ck_assert_uint_eq(kernel.mmapped, 0);
+}
+END_TEST
+
+START_TEST(neither_way_tells_both_reasons)
+{
+	struct vfm_map map = file_at(0, FILE_FD, NULL);
+
+	kernel.has_map_file = true;
 	kernel.file_result = -EINVAL;
+	fail_next(IOMMU_IOAS_MAP, -EFAULT, false);
 	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(error.message, "does not pin"));
+	ck_assert_ptr_nonnull(strstr(error.message, "by its address it says"));
+	ck_assert_ptr_nonnull(strstr(error.message, "EFAULT"));
+	ck_assert_uint_eq(kernel.mmapped, 0);
+	map.fd = BARE_FD;
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.message, "ENODEV"));
+	/* a file of a disk that is open for reading only */
+	map.fd = DISK_FD;
+	kernel.mmap_result = -EACCES;
+	kernel.asked_file = 0;
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), -EACCES);
+	ck_assert_uint_eq(kernel.asked_file, 0);
+	kernel.mmap_result = 0;
+	/* other failures are no matter of the file */
+	map.fd = FILE_FD;
+	kernel.file_result = -ENOMEM;
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), -ENOMEM);
+	ck_assert_uint_eq(kernel.mapped, 0);
+	/* and where there is no such ioctl, the address is all there is */
+	kernel.has_map_file = false;
+	map.fd = BARE_FD;
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), -ENODEV);
+	ck_assert_ptr_nonnull(strstr(error.message, "guest_memfd"));
+}
+END_TEST
+
+/* Without page tables the kernel takes any file, and refuses the device that comes then. */
+START_TEST(what_an_attach_may_have_stumbled_over)
+{
+	struct vfm_map map = file_at(0, BARE_FD, NULL);
+	char text[256];
+
+	kernel.has_map_file = true;
+	kernel.memlock = 3 * PAGE;
+	vfmi_iommu_attach_trouble(iommu, EINVAL, text, sizeof(text));
+	ck_assert_str_eq(text, "");
+	ck_assert_int_eq(vfm_iommu_map(iommu, &map, &error), 0);
+	vfmi_iommu_attach_trouble(iommu, EINVAL, text, sizeof(text));
+	ck_assert_ptr_nonnull(strstr(text, "does not pin"));
+	vfmi_iommu_attach_trouble(iommu, ENOENT, text, sizeof(text));
+	ck_assert_str_eq(text, "");
+	ck_assert_int_eq(map_at(8 * PAGE, 2 * PAGE), 0);
+	vfmi_iommu_attach_trouble(iommu, ENOMEM, text, sizeof(text));
+	if (PAGE == 4096)
+		ck_assert_ptr_nonnull(strstr(text, "16384 bytes of maps are to be locked, the limit is 12288 bytes"));
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, 2 * PAGE, &error), 0);
+	vfmi_iommu_attach_trouble(iommu, EINVAL, text, sizeof(text));
+	ck_assert_str_eq(text, "");
 }
 END_TEST
 
@@ -427,6 +523,9 @@ int main(void)
 	tcase_add_test(tests, short_unmap_is_told);
 	tcase_add_test(tests, busy_is_waited_for);
 	tcase_add_test(tests, files_are_pinned_where_the_kernel_does);
+	tcase_add_loop_test(tests, files_it_does_not_pin_go_by_address, 0, (int)VFMI_ARRAY_SIZE(other_files));
+	tcase_add_test(tests, neither_way_tells_both_reasons);
+	tcase_add_test(tests, what_an_attach_may_have_stumbled_over);
 	tcase_add_test(tests, files_are_mapped_here_where_it_does_not);
 	tcase_add_test(tests, file_ranges_are_checked);
 	tcase_add_test(tests, low_places_are_found_by_the_library);

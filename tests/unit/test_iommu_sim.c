@@ -2,9 +2,11 @@
 /* Back ends and groups on simulated kernels that lack things: which is taken and why, who is refused and why. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <vfiomig.h>
 #include <vfiomig/sim.h>
@@ -285,6 +287,142 @@ START_TEST(one_page_table_for_those_that_track)
 }
 END_TEST
 
+/* The lowest and the highest address that can be used, and in how many windows. */
+static struct vfm_iova_range reach(struct vfm_iommu *iommu, size_t *ret_windows, uint64_t *ret_align)
+{
+	struct vfm_iova_range ranges[16];
+
+	ck_assert_msg(vfm_iommu_ranges(iommu, ranges, 16, ret_windows, ret_align, &error) == 0, "%s", error.message);
+	ck_assert_uint_gt(*ret_windows, 0);
+	return (struct vfm_iova_range){ ranges[0].first, ranges[*ret_windows - 1].last };
+}
+
+/* A page table that the library made for dirty tracking keeps what it reaches to; others go with the last device. */
+START_TEST(the_aperture_stays_with_a_page_table_of_ours)
+{
+	const bool tracking = _i & 1, detaches = _i & 2;
+	VFM_OPTS(vfm_iommu_options, options);
+	struct vfm_iova_range before, with, after;
+	size_t before_windows, with_windows, windows;
+	struct vfm_device *a = NULL, *b = NULL;
+	struct vfm_iommu *iommu = NULL;
+	uint64_t align;
+
+	start("edu@0000:01:00.0,dirty=1;edu@0000:02:00.0,dirty=1");
+	options.backend = VFM_BACKEND_IOMMUFD;
+	options.flags = tracking ? VFM_IOMMU_DIRTY_TRACKING : 0;
+	ck_assert_int_eq(vfm_iommu_open(ctx, &options, &iommu, &error), 0);
+	before = reach(iommu, &before_windows, &align);
+	ck_assert_uint_eq(before.last, UINT64_MAX);
+	ck_assert_uint_eq(align, 1);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &a, &error), 0);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:02:00.0", iommu, &b, &error), 0);
+	with = reach(iommu, &with_windows, &align);
+	ck_assert_uint_lt(with.last, before.last);
+	ck_assert_uint_eq(align, PAGE);
+	vfm_device_close(a);
+	ck_assert_uint_eq(reach(iommu, &windows, &align).last, with.last); /* one is there still */
+	ck_assert_uint_eq(windows, with_windows);
+	if (detaches)
+		ck_assert_int_eq(vfm_device_detach(b, &error), 0);
+	else
+		vfm_device_close(b);
+	after = reach(iommu, &windows, &align);
+	ck_assert_uint_eq(after.first, before.first);
+	ck_assert_uint_eq(after.last, tracking ? with.last : before.last);
+	ck_assert_uint_eq(align, tracking ? PAGE : 1);
+	ck_assert_uint_eq(windows, before_windows); /* what devices reserved, for interrupts, is free again */
+	ck_assert_int_eq(map_at(iommu, UINT64_C(1) << 40), tracking ? -EINVAL : 0);
+	if (detaches)
+		vfm_device_close(b);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+/* What was mapped before is looked at when the first device comes: the device is not to blame. */
+static int map_whole_file(struct vfm_iommu *iommu, int fd, uint32_t flags)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_FIXED | flags, .fd = fd };
+
+	map.length = sizeof(memory);
+	map.vaddr = flags & VFM_MAP_FILE ? NULL : memory;
+	return vfm_iommu_map(iommu, &map, &error);
+}
+
+static void refused(struct vfm_iommu *iommu, int result, const char *word)
+{
+	struct vfm_device *dev = NULL;
+
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error), result);
+	ck_assert_msg(strstr(error.message, word) != NULL, "%s", error.message);
+}
+
+START_TEST(maps_that_an_attach_stumbles_over_are_told)
+{
+	struct vfm_limits limits = { .size = sizeof(limits) };
+	struct vfm_iommu *iommu;
+	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	start("kernel=6.13,memlock=12k;edu@0000:01:00.0");
+	iommu = open_as(VFM_BACKEND_IOMMUFD);
+	ck_assert_int_eq(map_whole_file(iommu, fd, VFM_MAP_FILE), 0);
+	refused(iommu, -EINVAL, "a map is of a file that the kernel does not pin");
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, sizeof(memory), &error), 0);
+	close(fd);
+	ck_assert_int_eq(vfm_iommu_preflight(iommu, sizeof(memory), 1, &limits, &error), -ENOMEM);
+	ck_assert_int_eq(map_whole_file(iommu, -1, 0), 0);
+	refused(iommu, -ENOMEM, "16384 bytes of maps are to be locked, the limit is 12288 bytes");
+	ck_assert_int_eq(vfm_iommu_preflight(iommu, 0, 0, &limits, &error), -ENOMEM);
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, sizeof(memory), &error), 0);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+/* Who joins might need memory pinned at addresses that there are not. */
+START_TEST(nobody_joins_while_addresses_are_invalid)
+{
+	struct vfm_device *first, *second = NULL;
+	struct vfm_iommu *iommu;
+
+	start("edu@0000:01:00.0;edu@0000:02:00.0");
+	iommu = open_as(VFM_BACKEND_TYPE1V2);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &first, &error), 0);
+	ck_assert_int_eq(map_at(iommu, 0), 0);
+	ck_assert_int_eq(vfm_iommu_vaddr_invalidate(iommu, &error), 0);
+	ck_assert_int_eq(vfm_iommu_vaddr_invalidate(iommu, &error), -EINVAL);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:02:00.0", iommu, &second, &error), -EBUSY);
+	ck_assert_msg(strstr(error.message, "vfm_iommu_vaddr_invalidate") != NULL, "%s", error.message);
+	ck_assert_int_eq(vfm_iommu_vaddr_set(iommu, 0, PAGE, memory, &error), 0);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:02:00.0", iommu, &second, &error), 0);
+	vfm_device_close(second);
+	vfm_device_close(first);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
+START_TEST(a_file_that_is_not_pinned_goes_by_address)
+{
+	struct vfm_iommu *iommu;
+	struct vfm_device *dev;
+	int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+
+	start("kernel=6.14;edu@0000:01:00.0");
+	iommu = open_as(VFM_BACKEND_IOMMUFD);
+	ck_assert_int_eq(map_whole_file(iommu, fd, VFM_MAP_FILE), 0);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", iommu, &dev, &error), 0);
+	ck_assert_int_eq(vfm_iommu_change_process(iommu, &error), -EINVAL);
+	ck_assert_int_eq(vfm_iommu_unmap(iommu, 0, sizeof(memory), &error), 0);
+	ck_assert_int_eq(map_whole_file(iommu, fd, VFM_MAP_FILE), 0);
+	close(fd);
+	vfm_device_close(dev);
+	vfm_iommu_close(iommu);
+	stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("iommu_sim");
@@ -299,6 +437,10 @@ int main(void)
 	tcase_add_test(tests, without_an_iommu_none_is_used);
 	tcase_add_test(tests, entries_are_counted_by_the_kernel);
 	tcase_add_test(tests, one_page_table_for_those_that_track);
+	tcase_add_loop_test(tests, the_aperture_stays_with_a_page_table_of_ours, 0, 4);
+	tcase_add_test(tests, maps_that_an_attach_stumbles_over_are_told);
+	tcase_add_test(tests, a_file_that_is_not_pinned_goes_by_address);
+	tcase_add_test(tests, nobody_joins_while_addresses_are_invalid);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -77,13 +77,27 @@ static void add_irq(struct out_node *array, struct vfm_device *dev, uint32_t ind
 	out_number(row, "armed", "Armed", irq.armed, OUT_PLAIN);
 }
 
+/* Widths of AtomicOps that reach memory; few devices have any, and people are told of these only. */
+static void add_atomics(struct cli *cli, uint32_t atomics)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%s%s%s", atomics & VFM_ATOMIC_32 ? " 32" : "",
+		 atomics & VFM_ATOMIC_64 ? " 64" : "", atomics & VFM_ATOMIC_128 ? " 128" : "");
+	out_text(cli->doc, "atomics", text[0] ? "AtomicOps" : NULL, "%s", text + (text[0] == ' '));
+}
+
 static void add_parts(struct cli *cli, struct vfm_device *dev)
 {
 	struct vfm_device_info info = { .size = sizeof(info) };
-	struct out_node *regions = out_array(cli->doc, "regions", "Regions");
-	struct out_node *irqs = out_array(cli->doc, "irqs", "Interrupts");
+	const bool known = vfm_device_info(dev, &info, NULL) == 0;
+	struct out_node *regions, *irqs;
 
-	if (vfm_device_info(dev, &info, NULL) < 0)
+	if (known)
+		add_atomics(cli, info.atomics);
+	regions = out_array(cli->doc, "regions", "Regions");
+	irqs = out_array(cli->doc, "irqs", "Interrupts");
+	if (!known)
 		return;
 	for (uint32_t i = 0; i < info.num_regions && i < MAX_SHOWN; i++)
 		add_region(regions, dev, i, info.flags & VFM_DEVICE_PCI);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "device-body.h"
+#include "device-ready.h"
 #include "quirks.h"
 #include "wire.h"
 
@@ -26,10 +27,17 @@
 #define PCI_COMMAND 4u
 #define PCI_COMMAND_MEMORY 2u
 
-/* These return 1 for yes, 0 for not yet, or -errno. EIO is the kernel's word for a device that does not decode memory
- * now. */
+/* A wait; what was found out stays from look to look. */
+struct wait {
+	struct vfm_device *dev;
+	const struct vfmi_ready *by;
+	bool searched; /* for the DVSEC */
+	uint32_t dvsec;
+	uint32_t own_ms; /* what the device asks for, 0 when it has not */
+	char what[112];	 /* is missing */
+};
 
-static int read_word(struct vfm_device *dev, uint32_t region, uint64_t offset, uint32_t *ret_value)
+int vfmi_device_read_word(struct vfm_device *dev, uint32_t region, uint64_t offset, uint32_t *ret_value)
 {
 	uint8_t bytes[4];
 	int r = vfm_device_region_read(dev, region, offset, bytes, sizeof(bytes), NULL);
@@ -40,42 +48,83 @@ static int read_word(struct vfm_device *dev, uint32_t region, uint64_t offset, u
 	return 1;
 }
 
-/* A guest that has switched memory decoding off, as for a reset of its own, leaves nothing to be read. */
-static int decodes_memory(struct vfm_device *dev)
+/* A guest that has switched memory decoding off, as for a reset of its own, leaves nothing to be read in BARs. */
+static int is_decoded(struct vfm_device *dev, uint32_t region)
 {
 	uint32_t value = 0;
-	int r = read_word(dev, VFM_REGION_CONFIG, PCI_COMMAND, &value);
+	int r;
 
+	if (region > VFM_REGION_ROM)
+		return 1;
+	r = vfmi_device_read_word(dev, VFM_REGION_CONFIG, PCI_COMMAND, &value);
 	return r < 0 ? r : !!(value & PCI_COMMAND_MEMORY);
 }
 
-static int look_at_registers(struct vfm_device *dev, char *what, size_t room)
+static int look_at_register(struct wait *wait, const struct vfmi_ready_register *reg)
 {
-	const struct vfmi_ready_register *reg;
 	uint32_t value = 0;
-	int r = vfmi_quirk_ready_register(dev->identity.driver, 0) ? decodes_memory(dev) : 0;
+	int r = is_decoded(wait->dev, reg->region);
 
+	snprintf(wait->what, sizeof(wait->what), "register 0x%" PRIx64 " of region %" PRIu32 " cannot be read",
+		 reg->offset, reg->region);
 	if (r <= 0)
 		return r < 0 ? r : 1;
-	for (size_t i = 0; (reg = vfmi_quirk_ready_register(dev->identity.driver, i)); i++) {
-		r = read_word(dev, reg->region, reg->offset, &value);
-		snprintf(what, room, "register 0x%" PRIx64 " of region %" PRIu32 " is 0x%" PRIx32 ", not 0x%" PRIx32,
-			 reg->offset, reg->region, value, reg->value);
-		if (r <= 0 || value != reg->value)
-			return r < 0 ? r : 0;
-	}
-	return 1;
+	r = vfmi_device_read_word(wait->dev, reg->region, reg->offset, &value);
+	if (r <= 0 || (value & reg->mask) == reg->value)
+		return r;
+	snprintf(wait->what, sizeof(wait->what),
+		 "register 0x%" PRIx64 " of region %" PRIu32 " is 0x%" PRIx32 ", not 0x%" PRIx32, reg->offset,
+		 reg->region, value & reg->mask, reg->value);
+	return 0;
 }
 
-static int look(struct vfm_device *dev, char *what, size_t room)
+static int look_at_registers(struct wait *wait)
+{
+	int r = 1;
+
+	for (uint32_t i = 0; i < wait->by->count && r > 0; i++)
+		r = look_at_register(wait, &wait->by->registers[i]);
+	return r;
+}
+
+static int find_dvsec(struct wait *wait)
+{
+	int r;
+
+	if (wait->searched)
+		return 1;
+	r = vfmi_device_find_cxl(wait->dev, &wait->dvsec);
+	wait->searched = r > 0;
+	return r;
+}
+
+/* As Linux 7.2 does: where the DVSEC is, it tells, and the registers are not those of such a device. */
+static int look_at_all(struct wait *wait)
+{
+	uint32_t status = UINT32_MAX;
+	int r = wait->by->cxl ? find_dvsec(wait) : 1;
+
+	if (r <= 0)
+		return r;
+	if (!wait->dvsec)
+		return look_at_registers(wait);
+	r = vfmi_device_look_at_cxl(wait->dev, wait->dvsec, &status, &wait->own_ms);
+	snprintf(wait->what, sizeof(wait->what),
+		 "its memory is not active: register 0x%" PRIx32 " of configuration space (CXL) is 0x%" PRIx32,
+		 wait->dvsec + VFMI_CXL_RANGE_LOW, status);
+	return r;
+}
+
+static int look(struct wait *wait)
 {
 	uint32_t value = UINT32_MAX;
-	int r = read_word(dev, VFM_REGION_CONFIG, PCI_CLASS_REVISION, &value);
+	int r = vfmi_device_read_word(wait->dev, VFM_REGION_CONFIG, PCI_CLASS_REVISION, &value);
 
-	snprintf(what, room, "its configuration space reads as all ones");
+	snprintf(wait->what, sizeof(wait->what), "its configuration space %s",
+		 r > 0 ? "reads as all ones" : "cannot be read");
 	if (r <= 0 || value == UINT32_MAX)
 		return r < 0 ? r : 0;
-	return look_at_registers(dev, what, room);
+	return look_at_all(wait);
 }
 
 /* Only PCI says how a device that does not answer looks. */
@@ -87,8 +136,7 @@ static int is_pci(struct vfm_device *dev)
 	return r < 0 ? r : !!(info.flags & VFIO_DEVICE_FLAGS_PCI);
 }
 
-/* Return: false when it was canceled. */
-static bool rest(struct vfm_device *dev, uint64_t ns)
+bool vfmi_device_rest(struct vfm_device *dev, uint64_t ns)
 {
 	const uint64_t longest_ns = dev->cancel ? CANCEL_PAUSE_NS : ns;
 
@@ -101,40 +149,64 @@ static bool rest(struct vfm_device *dev, uint64_t ns)
 	return !vfm_cancel_is_set(dev->cancel);
 }
 
-static int wait_ready(struct vfm_device *dev, uint64_t timeout_ms, const char *step, struct vfm_error *err)
+/* Looks until @timeout_ms have passed, or, with @patient, until the device has had the time it asks for. */
+static int wait_until(struct wait *wait, uint64_t timeout_ms, bool patient, uint64_t *ret_passed_ns)
 {
-	const uint64_t begin = dev->sys->ops->now_ns(dev->sys);
-	uint64_t pause_ns = FIRST_PAUSE_NS;
-	char what[96] = "";
-	uint64_t passed_ns;
+	struct vfmi_sys *sys = wait->dev->sys;
+	const uint64_t begin = sys->ops->now_ns(sys);
+	uint64_t limit_ns = timeout_ms * NS_PER_MS, pause_ns = FIRST_PAUSE_NS;
+	bool extended = !patient;
+	int r;
+
+	for (;;) {
+		r = look(wait);
+		*ret_passed_ns = sys->ops->now_ns(sys) - begin;
+		if (!extended && wait->own_ms) {
+			const uint64_t own_ns = *ret_passed_ns + wait->own_ms * NS_PER_MS;
+
+			limit_ns = own_ns > limit_ns ? own_ns : limit_ns;
+			extended = true;
+		}
+		if (r != 0)
+			return r;
+		if (*ret_passed_ns >= limit_ns)
+			return -ETIMEDOUT;
+		if (!vfmi_device_rest(wait->dev, vfmi_min_u64(pause_ns, limit_ns - *ret_passed_ns)))
+			return -ECANCELED;
+		pause_ns = vfmi_min_u64(2 * pause_ns, LONGEST_PAUSE_NS);
+	}
+}
+
+static int wait_ready(struct vfm_device *dev, uint64_t timeout_ms, bool patient, const char *step,
+		      struct vfm_error *err)
+{
+	struct wait wait = { .dev = dev, .by = vfmi_quirk_ready(dev->ctx, dev->identity.driver) };
+	uint64_t passed_ns = 0;
 	int r = is_pci(dev);
 
 	if (r <= 0)
 		return r < 0 ? vfmi_device_fail(dev, err, -r, step, "the device does not tell what it is") : 0;
-	for (;;) {
-		r = look(dev, what, sizeof(what));
-		passed_ns = dev->sys->ops->now_ns(dev->sys) - begin;
-		if (r != 0 || passed_ns >= timeout_ms * NS_PER_MS)
-			break;
-		if (!rest(dev, vfmi_min_u64(pause_ns, timeout_ms * NS_PER_MS - passed_ns)))
-			return VFMI_FAIL(dev->ctx, err, ECANCELED, dev->name, step,
-					 "canceled while it was not ready yet: %s", what);
-		pause_ns = vfmi_min_u64(2 * pause_ns, LONGEST_PAUSE_NS);
-	}
+	r = wait_until(&wait, timeout_ms, patient, &passed_ns);
 	if (r > 0)
 		return 0;
-	if (r < 0)
-		return vfmi_device_fail(dev, err, -r, step, "the device cannot be asked whether it is ready");
+	if (r == -ECANCELED)
+		return VFMI_FAIL(dev->ctx, err, ECANCELED, dev->name, step, "canceled while it was not ready yet: %s",
+				 wait.what);
+	if (r != -ETIMEDOUT)
+		return VFMI_FAIL(dev->ctx, err, -r, dev->name, step,
+				 "the device cannot be asked whether it is ready: %s: %s", wait.what,
+				 vfmi_errno_text(-r));
 	return VFMI_FAIL(dev->ctx, err, ETIMEDOUT, dev->name, step,
-			 "not ready after %" PRIu64 " ms: %s; it can be waited for longer",
-			 (uint64_t)(passed_ns / NS_PER_MS), what);
+			 "not ready after %" PRIu64 " ms: %s; it can be waited for longer%s",
+			 (uint64_t)(passed_ns / NS_PER_MS), wait.what,
+			 wait.by->cxl || wait.by->count ? ", or not for that: quirk ready-registers" : "");
 }
 
 int vfmi_device_wait_ready(struct vfm_device *dev, const char *step, struct vfm_error *err)
 {
 	const uint32_t known_ms = vfmi_quirk(dev->ctx, dev->identity.driver, VFMI_QUIRK_READY_MS);
 
-	return wait_ready(dev, known_ms > USUAL_MS ? known_ms : USUAL_MS, step, err);
+	return wait_ready(dev, known_ms > USUAL_MS ? known_ms : USUAL_MS, true, step, err);
 }
 
 int vfm_device_wait_ready(struct vfm_device *dev, uint32_t timeout_ms, struct vfm_error *ret_error)
@@ -142,5 +214,5 @@ int vfm_device_wait_ready(struct vfm_device *dev, uint32_t timeout_ms, struct vf
 	int r;
 
 	r = vfmi_device_need_bound(dev, "wait until ready", ret_error);
-	return r < 0 ? r : wait_ready(dev, timeout_ms, "wait until ready", ret_error);
+	return r < 0 ? r : wait_ready(dev, timeout_ms, false, "wait until ready", ret_error);
 }

@@ -31,6 +31,10 @@ const struct vfmi_quirk_key_def vfmi_quirk_keys[VFMI_QUIRK_KEYS] = {
 	[VFMI_QUIRK_RESET] = { .name = "reset", .values = resets, .acted_on = true },
 	[VFMI_QUIRK_CLOSE] = { .name = "state-after-close", .values = closes },
 	[VFMI_QUIRK_READY_MS] = { .name = "ready-ms", .max = 3600000, .acted_on = true },
+	[VFMI_QUIRK_READY_REGS] = { .name = "ready-registers",
+				    .max = VFMI_READY_LISTS - 1,
+				    .acted_on = true,
+				    .ready = true },
 };
 
 #define HISI "hisi_acc_vfio_pci"
@@ -42,6 +46,7 @@ const struct vfmi_quirk_key_def vfmi_quirk_keys[VFMI_QUIRK_KEYS] = {
 #define MTTY_C "samples/vfio-mdev/mtty.c, run on Linux 6.12"
 #define NVGRACE "nvgrace_gpu_vfio_pci"
 #define NVGRACE_C "drivers/vfio/pci/nvgrace-gpu/main.c, Linux 6.14"
+#define NVGRACE_CXL "drivers/vfio/pci/nvgrace-gpu/main.c, Linux 7.2"
 #define PDS "pds_vfio_pci"
 #define PDS_LM "drivers/vfio/pci/pds/lm.c, Linux 6.12"
 #define PDS_DIRTY "drivers/vfio/pci/pds/dirty.c, Linux 6.12"
@@ -92,6 +97,8 @@ const struct vfmi_quirk_row vfmi_quirk_rows[] = {
 	{ NVGRACE, VFMI_QUIRK_READY_MS, 30000,
 	  "memory training and the link to the CPU take seconds after a reset; the driver itself waits that long",
 	  NVGRACE_C },
+	{ NVGRACE, VFMI_QUIRK_READY_REGS, 1,
+	  "link to the CPU and training of the memory; later ones have a CXL DVSEC that tells instead", NVGRACE_CXL },
 
 	{ PDS, VFMI_QUIRK_FLAGS, 3, "STOP_COPY and P2P, no PRE_COPY", PDS_LM },
 	{ PDS, VFMI_QUIRK_PRECOPY_END, VFMI_PRECOPY_NONE, "no PRE_COPY", PDS_LM },
@@ -139,10 +146,12 @@ const struct vfmi_quirk_row vfmi_quirk_rows[] = {
 
 const size_t vfmi_quirk_row_count = VFMI_ARRAY_SIZE(vfmi_quirk_rows);
 
-/* Link to the CPU and training of the memory. */
-const struct vfmi_ready_register vfmi_ready_registers[] = {
-	{ NVGRACE, 0, 0x1498, 0xff },
-	{ NVGRACE, 0, 0x200bc, 0xff },
+const struct vfmi_ready vfmi_ready_lists[VFMI_READY_LISTS] = {
+	{ 0 },
+	{ true,
+	  2,
+	  {
+		  { .region = 0, .offset = 0x1498, .value = 0xff, .mask = UINT32_MAX },
+		  { .region = 0, .offset = 0x200bc, .value = 0xff, .mask = UINT32_MAX },
+	  } },
 };
-
-const size_t vfmi_ready_register_count = VFMI_ARRAY_SIZE(vfmi_ready_registers);

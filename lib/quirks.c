@@ -15,6 +15,7 @@ struct override {
 	char driver[DRIVER_ROOM];
 	enum vfmi_quirk_key key;
 	uint32_t value;
+	struct vfmi_ready ready; /* of a key whose value is one */
 };
 
 /* In the order they were set. */
@@ -65,12 +66,11 @@ uint32_t vfmi_quirk(const struct vfm_context *ctx, const char *driver, enum vfmi
 	return row ? row->value : vfmi_quirk_keys[key].usual;
 }
 
-const struct vfmi_ready_register *vfmi_quirk_ready_register(const char *driver, size_t index)
+const struct vfmi_ready *vfmi_quirk_ready(const struct vfm_context *ctx, const char *driver)
 {
-	for (size_t i = 0; i < vfmi_ready_register_count; i++)
-		if (is_same_driver(vfmi_ready_registers[i].driver, driver) && index-- == 0)
-			return &vfmi_ready_registers[i];
-	return NULL;
+	const struct override *override = override_of(ctx, driver, VFMI_QUIRK_READY_REGS);
+
+	return override ? &override->ready : &vfmi_ready_lists[vfmi_quirk(ctx, driver, VFMI_QUIRK_READY_REGS)];
 }
 
 /* walking */
@@ -88,7 +88,18 @@ static const char *value_text(enum vfmi_quirk_key key, uint32_t value, char *buf
 
 	if (def->values)
 		return def->values[value];
-	snprintf(buf, room, "%" PRIu32, value);
+	if (def->ready)
+		vfmi_ready_print(&vfmi_ready_lists[value], buf, room);
+	else
+		snprintf(buf, room, "%" PRIu32, value);
+	return buf;
+}
+
+static const char *override_text(const struct override *override, char *buf, size_t room)
+{
+	if (!vfmi_quirk_keys[override->key].ready)
+		return value_text(override->key, override->value, buf, room);
+	vfmi_ready_print(&override->ready, buf, room);
 	return buf;
 }
 
@@ -96,13 +107,14 @@ static int tell(const struct walk *walk, const char *driver, enum vfmi_quirk_key
 {
 	const struct vfmi_quirk_key_def *def = &vfmi_quirk_keys[key];
 	const struct override *override = override_of(walk->ctx, driver, key);
-	char value[16], usual[16];
+	char value[VFMI_READY_TEXT], usual[16];
 	const struct vfm_quirk quirk = {
 		.size = sizeof(quirk),
 		.flags = (override ? VFM_QUIRK_OVERRIDDEN : 0u) | (def->acted_on ? VFM_QUIRK_ACTED_ON : 0u),
 		.driver = driver,
 		.key = def->name,
-		.value = value_text(key, override ? override->value : row->value, value, sizeof(value)),
+		.value = override ? override_text(override, value, sizeof(value))
+				  : value_text(key, row->value, value, sizeof(value)),
 		.usual = value_text(key, def->usual, usual, sizeof(usual)),
 		.reason = override ? SET_REASON : row->reason,
 		.source = override ? "" : row->source,
@@ -215,13 +227,15 @@ static int parse_number(const char *text, uint32_t max, uint32_t *ret_value)
 	return 0;
 }
 
-static int parse_value(const struct vfmi_quirk_key_def *def, const char *text, uint32_t *ret_value)
+static int parse_value(const struct vfmi_quirk_key_def *def, const char *text, struct override *parsed)
 {
+	if (def->ready)
+		return vfmi_ready_parse(text, &parsed->ready);
 	if (!def->values)
-		return parse_number(text, def->max, ret_value);
+		return parse_number(text, def->max, &parsed->value);
 	for (uint32_t i = 0; def->values[i]; i++)
 		if (!strcmp(def->values[i], text)) {
-			*ret_value = i;
+			parsed->value = i;
 			return 0;
 		}
 	return -EINVAL;
@@ -233,6 +247,11 @@ static int refuse_value(struct vfm_context *ctx, const struct vfmi_quirk_key_def
 	char known[128] = "";
 	size_t at = 0;
 
+	if (def->ready)
+		return VFMI_FAIL(ctx, err, EINVAL, NULL, STEP,
+				 "%s is none, or cxl and up to %u times REGION:OFFSET=VALUE[/MASK], with commas "
+				 "between, offsets being multiples of 4 and values inside their masks, not '%s'",
+				 def->name, VFMI_READY_REGISTERS, value);
 	if (!def->values)
 		return VFMI_FAIL(ctx, err, EINVAL, NULL, STEP, "%s is a number from 0 to %" PRIu32 ", not '%s'",
 				 def->name, def->max, value);
@@ -251,7 +270,7 @@ static void remove_override(struct override **at)
 	free(gone);
 }
 
-static int store(struct vfm_context *ctx, const char *driver, enum vfmi_quirk_key key, uint32_t value)
+static int store(struct vfm_context *ctx, const char *driver, enum vfmi_quirk_key key, const struct override *parsed)
 {
 	struct override **at, *override;
 
@@ -268,7 +287,8 @@ static int store(struct vfm_context *ctx, const char *driver, enum vfmi_quirk_ke
 		override->key = key;
 		*at = override;
 	}
-	(*at)->value = value;
+	(*at)->value = parsed->value;
+	(*at)->ready = parsed->ready;
 	return 0;
 }
 
@@ -276,7 +296,7 @@ int vfm_context_set_quirk(struct vfm_context *ctx, const char *driver, const cha
 			  struct vfm_error *ret_error)
 {
 	enum vfmi_quirk_key number = VFMI_QUIRK_KEYS;
-	uint32_t parsed = 0;
+	struct override parsed = { 0 };
 
 	if (!ctx || !driver || !key)
 		return -EINVAL;
@@ -291,7 +311,7 @@ int vfm_context_set_quirk(struct vfm_context *ctx, const char *driver, const cha
 	}
 	if (parse_value(&vfmi_quirk_keys[number], value, &parsed) < 0)
 		return refuse_value(ctx, &vfmi_quirk_keys[number], value, ret_error);
-	if (store(ctx, driver, number, parsed) < 0)
+	if (store(ctx, driver, number, &parsed) < 0)
 		return VFMI_FAIL(ctx, ret_error, ENOMEM, NULL, STEP, "%s", vfmi_errno_text(ENOMEM));
 	return 0;
 }

@@ -23,6 +23,7 @@ enum vfmi_quirk_key {
 	VFMI_QUIRK_RESET,	   /* 1: VFIO_DEVICE_RESET works although the device does not say so */
 	VFMI_QUIRK_CLOSE,	   /* 1: the state outlives the last close */
 	VFMI_QUIRK_READY_MS,	   /* how long the device may take to answer after a reset */
+	VFMI_QUIRK_READY_REGS,	   /* which registers tell: vfmi_quirk_ready() */
 	VFMI_QUIRK_KEYS,
 };
 
@@ -68,16 +69,29 @@ enum vfmi_dma_log {
 /* Value for @driver as the context has it, the usual one for a driver without an entry. */
 uint32_t vfmi_quirk(const struct vfm_context *ctx, const char *driver, enum vfmi_quirk_key key);
 
-/* A register of 32 bits that has @value once the device is ready. */
+#define VFMI_READY_REGISTERS 8u
+
+/* A register of 32 bits that has @value in the bits of @mask once the device is ready. */
 struct vfmi_ready_register {
-	const char *driver;
-	uint32_t region;
 	uint64_t offset;
+	uint32_t region;
 	uint32_t value;
+	uint32_t mask;
 };
 
-/* The @index'th of @driver, from 0; NULL when there are no more. */
-const struct vfmi_ready_register *vfmi_quirk_ready_register(const char *driver, size_t index);
+/*
+ * What has to be so beside configuration space that answers.
+ *
+ * @cxl: a device with the CXL DVSEC tells there that its memory is active; its registers are not looked at then
+ */
+struct vfmi_ready {
+	bool cxl;
+	uint32_t count;
+	struct vfmi_ready_register registers[VFMI_READY_REGISTERS];
+};
+
+/* Of @driver as the context has it, never NULL; until the context's quirks change. */
+const struct vfmi_ready *vfmi_quirk_ready(const struct vfm_context *ctx, const char *driver);
 
 /* Of a context that goes. */
 void vfmi_quirks_free(struct vfmi_quirk_set *set);

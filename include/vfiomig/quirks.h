@@ -23,7 +23,7 @@ enum vfm_quirk_flag {
  * @flags:  enum vfm_quirk_flag
  * @driver: as sysfs names it, "mlx5_vfio_pci"
  * @key:    "precopy-end"
- * @value:  "enomsg", or a decimal number
+ * @value:  "enomsg", a decimal number, or a list ("cxl, 0:0x1498=0xff")
  * @usual:  value of a driver that the table says nothing about
  * @reason: one sentence
  * @source: where that is known from, "" for a value that was set
@@ -54,7 +54,8 @@ VFM_API VFM_MUST_CHECK int vfm_quirks(const struct vfm_context *ctx, const char 
 /**
  * vfm_context_set_quirk() - override the table for this context
  * @driver: known to the table or not, at most 63 bytes; '-' and '_' are the same
- * @value:  one of the key's values or a decimal number in its range; NULL takes an override back
+ * @value:  one of the key's values, a decimal number in its range, or for ready-registers a list as libvfiomig(7) has
+ *          it, in the place of all that was known; NULL takes an override back
  *
  * Return: 0, -EINVAL (no such key, no value of it, no name), or -ENOMEM. Not thread-safe against running calls: set it
  * before the context is shared. Since: 0.1

@@ -61,6 +61,14 @@ struct vfio_device_info {
 	uint32_t pad;
 };
 
+#define VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP 5u /* Linux 6.5 */
+
+struct vfio_device_info_cap_pci_atomic_comp {
+	struct vfio_info_cap_header header;
+	uint32_t flags; /* widths: 1 of 32 bits, 2 of 64, 4 of 128 */
+	uint32_t reserved;
+};
+
 #define VFIO_REGION_INFO_FLAG_READ 0x1u
 #define VFIO_REGION_INFO_FLAG_WRITE 0x2u
 #define VFIO_REGION_INFO_FLAG_MMAP 0x4u

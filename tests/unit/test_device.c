@@ -149,6 +149,133 @@ START_TEST(info_is_sized)
 }
 END_TEST
 
+/* A kernel whose answer is in @kernel_info, @kernel_length bytes of it. */
+static uint8_t kernel_info[128];
+static uint32_t kernel_length;
+
+static bool answer_with_caps(unsigned long request, void *arg, int *r)
+{
+	struct vfio_device_info *to = arg;
+	const uint32_t room = request == VFIO_DEVICE_GET_INFO ? to->argsz : 0;
+
+	if (!room)
+		return false;
+	memcpy(arg, kernel_info, room < kernel_length ? sizeof(*to) : kernel_length);
+	to->argsz = room < kernel_length ? kernel_length : room;
+	if (room < kernel_length)
+		to->cap_offset = 0;
+	*r = 0;
+	return true;
+}
+
+static void put_cap(uint32_t at, uint16_t id, uint32_t next, uint32_t word)
+{
+	const struct vfio_info_cap_header header = { id, 1, next };
+
+	memcpy(kernel_info + at, &header, sizeof(header));
+	memcpy(kernel_info + at + sizeof(header), &word, sizeof(word));
+}
+
+static void put_info(uint32_t flags, uint32_t cap_offset, uint32_t length)
+{
+	const struct vfio_device_info info = { 0, flags, 9, 5, cap_offset, 0 };
+
+	memset(kernel_info, 0, sizeof(kernel_info));
+	memcpy(kernel_info, &info, sizeof(info));
+	kernel_length = length;
+	fake.hook = answer_with_caps;
+}
+
+#define ATOMICS 5
+#define ZPCI_UTIL 3
+
+START_TEST(capabilities_of_a_device_are_told)
+{
+	VFM_OPTS(vfm_device_info, info);
+	uint8_t cap[64] = { 0 };
+	size_t length = 99;
+
+	put_info(VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS, 24, 72);
+	put_cap(24, 1, 56, 0x11);
+	put_cap(56, ATOMICS, 40, VFM_ATOMIC_32 | VFM_ATOMIC_64);
+	put_cap(40, ZPCI_UTIL, 0, 0x33);
+	ck_assert_int_eq(vfm_device_info(dev, &info, &error), 0);
+	ck_assert_uint_eq(info.atomics, VFM_ATOMIC_32 | VFM_ATOMIC_64);
+	ck_assert_uint_eq(info.num_regions, 9);
+	ck_assert_int_eq(vfm_device_info_cap(dev, ZPCI_UTIL, cap, sizeof(cap), &length, &error), 0);
+	ck_assert_uint_eq(length, 16);
+	ck_assert_uint_eq(cap[0], ZPCI_UTIL);
+	ck_assert_uint_eq(cap[8], 0x33);
+	ck_assert_uint_eq(cap[16], 0);
+	ck_assert_int_eq(vfm_device_info_cap(dev, 1, cap, 16, NULL, &error), 0);
+	ck_assert_uint_eq(cap[8], 0x11);
+	ck_assert_int_eq(vfm_device_info_cap(dev, ATOMICS, cap, 15, &length, &error), -EMSGSIZE);
+	ck_assert_uint_eq(length, 16);
+	ck_assert_uint_eq(cap[8], 0x11);
+	ck_assert_ptr_nonnull(strstr(error.message, "capability 5 has 16 bytes"));
+	ck_assert_int_eq(vfm_device_info_cap(dev, ATOMICS, NULL, 0, &length, &error), -EMSGSIZE);
+	ck_assert_int_eq(vfm_device_info_cap(dev, 4, cap, sizeof(cap), &length, &error), -ENOENT);
+	ck_assert_uint_eq(length, 0);
+	ck_assert_int_eq(vfm_device_info_cap(dev, 0x10001, cap, sizeof(cap), &length, &error), -ENOENT);
+	/* a caller that knows no such field */
+	info.atomics = 77;
+	info.size = offsetof(struct vfm_device_info, atomics);
+	ck_assert_int_eq(vfm_device_info(dev, &info, &error), 0);
+	ck_assert_uint_eq(info.atomics, 77);
+}
+END_TEST
+
+START_TEST(device_without_capabilities_tells_none)
+{
+	VFM_OPTS(vfm_device_info, info);
+	size_t length = 99;
+
+	/* an offset without its flag is what the kernel happened to have there */
+	put_info(VFIO_DEVICE_FLAGS_PCI, 0xffffffff, 24);
+	ck_assert_int_eq(vfm_device_info(dev, &info, &error), 0);
+	ck_assert_uint_eq(info.atomics, 0);
+	put_info(VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS, 0, 24);
+	ck_assert_int_eq(vfm_device_info(dev, &info, &error), 0);
+	ck_assert_int_eq(vfm_device_info_cap(dev, ATOMICS, NULL, 0, &length, &error), -ENOENT);
+	ck_assert_uint_eq(length, 0);
+}
+END_TEST
+
+static const struct {
+	uint32_t first;
+	uint32_t at;
+	uint16_t id;
+	uint32_t next;
+	uint32_t length;
+} damaged_infos[] = {
+	{ 8, 64, 1, 0, 72 },	       /* inside the fixed part */
+	{ 23, 64, 1, 0, 72 },	       /* likewise */
+	{ 65, 24, 1, 0, 72 },	       /* header cut off */
+	{ 0xfffffff8, 24, 1, 0, 72 },  /* beyond the end */
+	{ 24, 24, 1, 24, 72 },	       /* its own next */
+	{ 24, 24, 1, 4, 72 },	       /* back into the fixed part */
+	{ 24, 24, 1, 72, 72 },	       /* beyond the end */
+	{ 24, 24, 1, 0xffffffff, 72 }, /* likewise */
+	{ 60, 60, ATOMICS, 0, 72 },    /* body cut off */
+	{ 24, 24, 1, 0, 0x80000000 },  /* an absurd size */
+};
+
+START_TEST(damaged_device_infos_are_refused)
+{
+	VFM_OPTS(vfm_device_info, info);
+	uint8_t cap[64];
+	size_t length = 99;
+
+	put_info(VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_CAPS, damaged_infos[_i].first, damaged_infos[_i].length);
+	put_cap(damaged_infos[_i].at, damaged_infos[_i].id, damaged_infos[_i].next, 7);
+	ck_assert_int_eq(vfm_device_info(dev, &info, &error), -EIO);
+	ck_assert_int_eq(vfm_device_info_cap(dev, damaged_infos[_i].id, cap, sizeof(cap), &length, &error), -EIO);
+	ck_assert_uint_eq(length, 99);
+	/* whoever asks for no more than what it is has an answer all the same */
+	ck_assert_int_eq(vfm_device_wait_ready(dev, 0, &error), 0);
+}
+END_TEST
+
 /* identity */
 
 static void put_header(uint8_t type)
@@ -250,6 +377,9 @@ int main(void)
 	tcase_add_test(tests, unusable_address_space_is_refused);
 	tcase_add_test(tests, binding_twice_is_refused);
 	tcase_add_test(tests, info_is_sized);
+	tcase_add_test(tests, capabilities_of_a_device_are_told);
+	tcase_add_test(tests, device_without_capabilities_tells_none);
+	tcase_add_loop_test(tests, damaged_device_infos_are_refused, 0, (int)VFMI_ARRAY_SIZE(damaged_infos));
 	tcase_add_test(tests, pci_ids_come_from_the_device);
 	tcase_add_test(tests, a_dead_device_is_noticed);
 	tcase_add_test(tests, other_buses_have_no_pci_ids);

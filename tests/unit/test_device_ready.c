@@ -57,6 +57,36 @@ START_TEST(registers_of_the_quirk_table_count)
 }
 END_TEST
 
+START_TEST(registers_can_be_others_or_none)
+{
+	start("nvgrace-gpu@" GPU ",ready=300s,unready=registers");
+	ck_assert_int_eq(vfm_context_set_quirk(m.ctx, "nvgrace_gpu_vfio_pci", "ready-registers", "none", &err), 0);
+	ck_assert_uint_le(bind_time_ms(), 1000);
+	/* bits outside the mask do not count, and an offset outside the region is the caller's to mend */
+	ck_assert_int_eq(
+		vfm_context_set_quirk(m.ctx, "nvgrace_gpu_vfio_pci", "ready-registers", "0:0x1498=0x1/0x1", &err), 0);
+	ck_assert_int_eq(vfm_device_wait_ready(m.dev[0], 1000, &err), -ETIMEDOUT);
+	ck_assert_ptr_nonnull(strstr(err.message, "register 0x1498 of region 0 is 0x0, not 0x1"));
+	ck_assert_int_eq(vfm_device_wait_ready(m.dev[0], 400000, &err), 0);
+	ck_assert_int_eq(vfm_context_set_quirk(m.ctx, "nvgrace_gpu_vfio_pci", "ready-registers", "9:0=1", &err), 0);
+	ck_assert_int_eq(vfm_device_wait_ready(m.dev[0], 1000, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.message, "register 0x0 of region 9 cannot be read"));
+	stop();
+}
+END_TEST
+
+START_TEST(any_driver_can_have_registers)
+{
+	start("edu@" GPU);
+	ck_assert_int_eq(vfm_context_set_quirk(m.ctx, "vfiomig_edu", "ready-registers", "0:0=0x010000ed", &err), 0);
+	ck_assert_uint_le(bind_time_ms(), 1000);
+	ck_assert_int_eq(vfm_context_set_quirk(m.ctx, "vfiomig-edu", "ready-registers", "0:0=1", &err), 0);
+	ck_assert_int_eq(vfm_device_reset(m.dev[0], &err), -ETIMEDOUT);
+	ck_assert_ptr_nonnull(strstr(err.message, "is 0x10000ed, not 0x1"));
+	stop();
+}
+END_TEST
+
 /* A guest resets the device with memory decoding off: its registers say nothing, and are not waited for. */
 START_TEST(registers_that_are_not_decoded_are_passed_over)
 {
@@ -130,6 +160,8 @@ int main(void)
 
 	tcase_add_test(tc, bind_and_reset_wait_for_silence_to_end);
 	tcase_add_test(tc, registers_of_the_quirk_table_count);
+	tcase_add_test(tc, registers_can_be_others_or_none);
+	tcase_add_test(tc, any_driver_can_have_registers);
 	tcase_add_test(tc, registers_that_are_not_decoded_are_passed_over);
 	tcase_add_test(tc, who_does_not_come_is_told);
 	tcase_add_test(tc, table_can_ask_for_longer);

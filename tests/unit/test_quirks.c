@@ -88,12 +88,13 @@ START_TEST(walks)
 	ck_assert_uint_eq(walk(NULL).count, vfmi_quirk_row_count);
 	ck_assert_str_eq(walk(NULL).drivers, "hisi_acc_vfio_pci mlx5_vfio_pci mtty nvgrace_gpu_vfio_pci pds_vfio_pci "
 					     "qat_vfio_pci virtio_vfio_pci xe-vfio-pci ");
-	ck_assert_str_eq(walk("nvgrace_gpu_vfio_pci").last, "nvgrace_gpu_vfio_pci ready-ms=30000/0");
+	ck_assert_str_eq(walk("nvgrace_gpu_vfio_pci").last,
+			 "nvgrace_gpu_vfio_pci ready-registers=cxl, 0:0x1498=0xff, 0:0x200bc=0xff/none");
 	/* a module's name as well as its driver's */
 	ck_assert_uint_eq(walk("xe_vfio_pci").count, 7);
-	ck_assert_uint_eq(vfmi_quirk_ready_register("nvgrace-gpu-vfio-pci", 1)->offset, 0x200bc);
-	ck_assert_ptr_null(vfmi_quirk_ready_register("nvgrace_gpu_vfio_pci", 2));
-	ck_assert_ptr_null(vfmi_quirk_ready_register("mtty", 0));
+	ck_assert_uint_eq(vfmi_quirk_ready(ctx, "nvgrace-gpu-vfio-pci")->registers[1].offset, 0x200bc);
+	ck_assert_uint_eq(vfmi_quirk_ready(ctx, "nvgrace_gpu_vfio_pci")->count, 2);
+	ck_assert_uint_eq(vfmi_quirk_ready(ctx, "mtty")->count, 0);
 	ck_assert_uint_eq(walk("xe-vfio").count, 0);
 	ck_assert_uint_eq(walk("").count, 0);
 	ck_assert_int_eq(vfm_quirks(ctx, NULL, stop_at_third, &count), 77);
@@ -134,6 +135,84 @@ START_TEST(overrides)
 }
 END_TEST
 
+#define REGISTERS_8 "0:0=1,0:4=1,0:8=1,0:12=1,0:16=1,0:20=1,0:24=1,0:28=1"
+#define LONGEST_ONE "4294967295:0x7ffffffffffffff8=0xfffffffe/0xfffffffe"
+
+static const struct {
+	const char *text;
+	const char *printed; /* NULL: refused */
+} ready_lists[] = {
+	{ "none", "none" },
+	{ "cxl", "cxl" },
+	{ "0:0x1498=0xff", "0:0x1498=0xff" },
+	{ " 7:64=0X10/0xF0 ,cxl", "cxl, 7:0x40=0x10/0xf0" },
+	{ "9:4=0", "9:0x4=0x0" },
+	{ REGISTERS_8, "0:0x0=0x1, 0:0x4=0x1, 0:0x8=0x1, 0:0xc=0x1, 0:0x10=0x1, 0:0x14=0x1, 0:0x18=0x1, 0:0x1c=0x1" },
+	{ LONGEST_ONE, LONGEST_ONE },
+	{ REGISTERS_8 ",0:32=1", NULL },
+	{ "", NULL },
+	{ ",", NULL },
+	{ "cxl,", NULL },
+	{ "none,cxl", NULL },
+	{ "cxl,none", NULL },
+	{ "cxl cxl", NULL },
+	{ "cxls", NULL },
+	{ "0", NULL },
+	{ "0:4", NULL },
+	{ "0:4=", NULL },
+	{ ":4=1", NULL },
+	{ "0:=1", NULL },
+	{ "0:0x=1", NULL },
+	{ "0:4=g", NULL },
+	{ "0:4=1/", NULL },
+	{ "0:6=1", NULL },
+	{ "0:4=-1", NULL },
+	{ "0:4=1/0", NULL },
+	{ "0:4=3/1", NULL },
+	{ "4294967296:4=1", NULL },
+	{ "0:4=0x100000000", NULL },
+	{ "0:4=1/0x100000000", NULL },
+	{ "0:0x8000000000000000=1", NULL },
+	{ "0:0x7ffffffffffffffc=1", NULL },
+	{ "0:18446744073709551620=1", NULL },
+};
+
+START_TEST(ready_registers_are_read_and_printed)
+{
+	char expected[192];
+
+	if (!ready_lists[_i].printed) {
+		ck_assert_int_eq(set("nvgrace_gpu_vfio_pci", "ready-registers", ready_lists[_i].text), -EINVAL);
+		ck_assert_uint_eq(walk(NULL).overridden, 0);
+		return;
+	}
+	ck_assert_int_eq(set("nvgrace_gpu_vfio_pci", "ready-registers", ready_lists[_i].text), 0);
+	snprintf(expected, sizeof(expected), "nvgrace_gpu_vfio_pci ready-registers=%s/none", ready_lists[_i].printed);
+	ck_assert_str_eq(walk("nvgrace_gpu_vfio_pci").last, expected);
+	ck_assert_int_eq(set("ice", "ready-registers", ready_lists[_i].text), 0);
+	ck_assert_int_eq(strncmp(walk("ice").last, "ice ready-registers=", 20), 0);
+	ck_assert_int_eq(set("nvgrace_gpu_vfio_pci", "ready-registers", NULL), 0);
+	ck_assert_uint_eq(vfmi_quirk_ready(ctx, "nvgrace_gpu_vfio_pci")->count, 2);
+}
+END_TEST
+
+START_TEST(longest_list_of_registers_fits)
+{
+	char text[VFMI_READY_TEXT] = "cxl";
+	struct vfmi_ready ready;
+	char printed[VFMI_READY_TEXT + 1];
+
+	for (size_t i = 0; i < VFMI_READY_REGISTERS; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", " LONGEST_ONE);
+	ck_assert_uint_lt(strlen(text), sizeof(text) - 1);
+	ck_assert_int_eq(vfmi_ready_parse(text, &ready), 0);
+	vfmi_ready_print(&ready, printed, sizeof(printed));
+	ck_assert_str_eq(printed, text);
+	vfmi_ready_print(&ready, printed, 40);
+	ck_assert_uint_eq(strlen(printed), 39);
+}
+END_TEST
+
 START_TEST(refuses)
 {
 	VFM_OPTS(vfm_error, error);
@@ -150,6 +229,9 @@ START_TEST(refuses)
 	ck_assert_ptr_nonnull(strstr(error.message, "none, peers, all"));
 	ck_assert_int_eq(vfm_context_set_quirk(ctx, "mtty", "flags", "8", &error), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(error.message, "from 0 to 7"));
+	ck_assert_int_eq(vfm_context_set_quirk(ctx, "mtty", "ready-registers", "0:6=1", &error), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(error.message, "REGION:OFFSET=VALUE[/MASK]"));
+	ck_assert_ptr_nonnull(strstr(error.message, "not '0:6=1'"));
 	ck_assert_int_eq(set("mtty", "flags", ""), -EINVAL);
 	ck_assert_int_eq(set("mtty", "flags", "-1"), -EINVAL);
 	ck_assert_int_eq(set("mtty", "flags", " 1"), -EINVAL);
@@ -512,6 +594,8 @@ int main(void)
 	tcase_add_test(table, table_is_in_order);
 	tcase_add_test(table, walks);
 	tcase_add_test(table, overrides);
+	tcase_add_loop_test(table, ready_registers_are_read_and_printed, 0, (int)VFMI_ARRAY_SIZE(ready_lists));
+	tcase_add_test(table, longest_list_of_registers_fits);
 	tcase_add_test(table, refuses);
 	suite_add_tcase(suite, table);
 	tcase_set_timeout(drivers, 60);

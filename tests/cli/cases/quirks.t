@@ -18,7 +18,8 @@ $ vfiomigctl show --quirks >all; vfiomigctl show --quirks xe_vfio_pci >xe; grep 
 $ env -u VFIOMIG_SIM vfiomigctl show --quirks nvgrace-gpu-vfio-pci
 DRIVER * (glob)
 nvgrace_gpu_vfio_pci  flags * (glob)
-nvgrace_gpu_vfio_pci  ready-ms  30000 * (glob)
+nvgrace_gpu_vfio_pci  ready-ms * 30000 * (glob)
+nvgrace_gpu_vfio_pci  ready-registers  cxl, 0:0x1498=0xff, 0:0x200bc=0xff  none   yes * (glob)
 $ vfiomigctl show --quirks 01:00.0
 SIMULATED machine * (glob)
 Nothing is known of vfiomig_edu: it is taken to keep to the book.
@@ -32,6 +33,32 @@ mtty    poll * real? * always-ready  no    overridden (glob)
 $ vfiomigctl show --quirks --quirks-file=file 01:00.0 | tail -n 2
 vfiomig-edu  precopy-rounds  2*     0      yes   overridden
 * from file
+$ vfiomigctl show --quirks nvgrace_gpu_vfio_pci --json | json quirks.2.key quirks.2.value quirks.2.usual quirks.2.acted_on
+"ready-registers"
+"cxl, 0:0x1498=0xff, 0:0x200bc=0xff"
+"none"
+true
+# Which registers tell that a device is ready: others, some bits of them, none.
+$ printf '[nvgrace_gpu_vfio_pci]\nready-registers = 0:0x1498=0x1/0x1, 7:64 = 1\n' >file; vfiomigctl list --quirks-file=file
+! vfiomigctl: SIMULATED: --quirks-file: file:2: quirk: ready-registers is none, or cxl and up to 8 times * (glob)
+! try 'vfiomigctl list --help'
+[2]
+$ printf '[nvgrace_gpu_vfio_pci]\nready-registers = 0:0x1498=0x1/0x1, 7:64=1,cxl\n[mtty]\nready-registers=none\n' >file
+$ vfiomigctl show --quirks --quirks-file=file --json nvgrace_gpu_vfio_pci | json quirks.2.value quirks.2.overridden
+"cxl, 0:0x1498=0x1/0x1, 7:0x40=0x1"
+true
+$ vfiomigctl show --quirks --quirks-file=file mtty | tail -n 2
+mtty    ready-registers * none* * yes   overridden (glob)
+* from file
+# A device that never becomes ready by its registers: told, and switched off.
+$ S='nvgrace-gpu@0000:01:00.0,ready=300s,unready=registers'
+$ vfiomigctl --sim="$S" show --open 0000:01:00.0 >shown
+! vfiomigctl: SIMULATED: warning: 0000:01:00.0 is opened now; * (glob)
+! vfiomigctl: SIMULATED: 0000:01:00.0: bind: not ready after 60* ms: register 0x1498 of region 0 is 0x0, not 0xff; * (glob)
+[1]
+$ printf '[nvgrace_gpu_vfio_pci]\nready-registers=none\n' >file
+$ vfiomigctl --sim="$S" --quirks-file=file show --open 0000:01:00.0 2>/dev/null | grep BAR0
+BAR0    1.0 MiB   rw-
 $ printf 'poll=real\n' >file; vfiomigctl list --quirks-file=file
 ! vfiomigctl: SIMULATED: --quirks-file: file:1: a section [DRIVER] comes first
 ! try 'vfiomigctl list --help'

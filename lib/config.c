@@ -283,6 +283,8 @@ static int arm(struct apply *apply, uint32_t index, const int *fds, uint32_t cou
 		if (r == 0 && had_some)
 			apply->undo_count--;
 	}
+	if (r == -ENOSPC)
+		snprintf(apply->what, sizeof(apply->what), "this host gives fewer vectors than the state wants");
 	if (r == 0)
 		push_undo(apply, (struct undo){ .kind = had_some ? UNDO_REARM : UNDO_ARM, .at = index });
 	return r;

@@ -72,6 +72,7 @@ static void vectors_clear(struct vfm_device *dev, struct vfmi_vectors *vectors)
 {
 	for (uint32_t i = 0; i < vectors->room; i++)
 		vectors_set(dev, vectors, i, -1);
+	vectors->enabled = false;
 }
 
 void vfmi_device_irq_clear(struct vfm_device *dev)
@@ -103,6 +104,7 @@ static int ask_irq(struct vfm_device *dev, uint32_t index, const char *step, str
 	return 0;
 }
 
+/* Return: 0, -errno, or above 0: the platform gives so many vectors and not all; then no vector is enabled. */
 static int set_eventfds(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int32_t *fds)
 {
 	return vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
@@ -111,8 +113,10 @@ static int set_eventfds(struct vfm_device *dev, uint32_t index, uint32_t start, 
 
 static int disable_all(struct vfm_device *dev, uint32_t index)
 {
-	return vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0,
-				  NULL, 0);
+	int r = vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0, 0,
+				   NULL, 0);
+
+	return r > 0 ? -EIO : r;
 }
 
 int vfm_device_irq(struct vfm_device *dev, uint32_t index, struct vfm_irq *ret, struct vfm_error *ret_error)
@@ -146,12 +150,16 @@ static int fail_unwired(struct vfm_device *dev, const char *step, struct vfm_err
 			"INTx is not wired on this host; the device has to use MSI or MSI-X");
 }
 
-static bool is_pci_intx(struct vfm_device *dev, uint32_t index)
+static bool is_pci(struct vfm_device *dev)
 {
 	struct vfio_device_info info;
 
-	return index == VFM_IRQ_INTX && vfmi_vfio_device_info(dev->sys, dev->fd, &info) == 0 &&
-	       info.flags & VFIO_DEVICE_FLAGS_PCI;
+	return vfmi_vfio_device_info(dev->sys, dev->fd, &info) == 0 && info.flags & VFIO_DEVICE_FLAGS_PCI;
+}
+
+static bool is_pci_intx(struct vfm_device *dev, uint32_t index)
+{
+	return index == VFM_IRQ_INTX && is_pci(dev);
 }
 
 static int check_range(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const char *step,
@@ -213,9 +221,11 @@ static const char *rearm(struct vfm_device *dev, uint32_t index, uint32_t start,
 	int r;
 
 	if (vectors_armed(vectors) == 0 && dev->adopted)
-		return "what the lender armed of them is not known";
+		return "what the lender armed of them is not known, and of INTx, MSI and MSI-X one is enabled at a "
+		       "time";
 	if (vectors_armed(vectors) == 0) {
 		r = disable_all(dev, index);
+		vectors->enabled = vectors->enabled && r < 0 && r != -EINVAL;
 		return r == 0 || r == -EINVAL ? "none of them is armed" : "some of them may be armed";
 	}
 	if (set_eventfds(dev, index, start, count, vectors->fds + start) == 0)
@@ -245,10 +255,10 @@ static void signal_all(struct vfm_device *dev, const struct vfmi_vectors *vector
 			(void)dev->sys->ops->write(dev->sys, vectors->fds[i], &one, sizeof(one));
 }
 
-/* The index is off: as it was with @vectors; what cannot be had back counts as disarmed. */
+/* The index is off, or may be: as it was with @vectors; what cannot be had back counts as disarmed. */
 static void restore_all(struct vfm_device *dev, uint32_t index, struct vfmi_vectors *vectors, uint32_t end)
 {
-	if (set_eventfds(dev, index, 0, end, vectors->fds) == 0)
+	if (end > 0 && set_eventfds(dev, index, 0, end, vectors->fds) == 0)
 		signal_all(dev, vectors, end);
 	else
 		vectors_clear(dev, vectors);
@@ -256,39 +266,61 @@ static void restore_all(struct vfm_device *dev, uint32_t index, struct vfmi_vect
 
 /*
  * Where vectors cannot be added (VFIO_IRQ_INFO_NORESIZE: MSI, and MSI-X before Linux 6.5 or on some platforms) all are
- * taken down and armed together with the new ones. vectors->room is enough.
+ * taken down and armed together with the new ones. vectors->room is enough; @r: of taking them down.
  */
-static int arm_all_anew(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int *fds)
+static int arm_all_anew(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count, const int *fds, int r)
 {
 	struct vfmi_vectors *vectors = &dev->irqs[index];
 	const uint32_t before = vectors_end(vectors);
 	const uint32_t end = before > start + count ? before : start + count;
 	int *all = malloc(end * sizeof(*all));
-	int r;
 
-	if (!all)
-		return -ENOMEM;
-	memcpy(all, vectors->fds, end * sizeof(*all));
-	memcpy(all + start, fds, count * sizeof(*all));
-	r = disable_all(dev, index);
+	if (r == 0 && !all)
+		r = -ENOMEM;
 	if (r == 0) {
+		memcpy(all, vectors->fds, end * sizeof(*all));
+		memcpy(all + start, fds, count * sizeof(*all));
 		r = set_eventfds(dev, index, 0, end, all);
-		if (r < 0)
-			restore_all(dev, index, vectors, before);
-		else
-			signal_all(dev, vectors, before);
 	}
+	if (r == 0)
+		signal_all(dev, vectors, before);
+	else
+		restore_all(dev, index, vectors, before);
 	free(all);
 	return r;
 }
 
-/* The kernel's word for vectors beyond those that were enabled first. */
+/*
+ * The kernel's word for vectors beyond those that were enabled first. They stay enabled when the last one is disarmed
+ * by -1, so an empty table proves nothing; what the lender of an adopted device enabled is not ours to take down.
+ */
 static bool wants_resize(const struct vfm_device *dev, const struct vfio_irq_info *info, uint32_t end, int r)
 {
 	const struct vfmi_vectors *vectors = &dev->irqs[info->index];
 
-	return r == -EINVAL && info->flags & VFIO_IRQ_INFO_NORESIZE && vectors_armed(vectors) > 0 &&
+	return r == -EINVAL && info->flags & VFIO_IRQ_INFO_NORESIZE && (vectors_armed(vectors) > 0 || !dev->adopted) &&
 	       end > vectors_end(vectors);
+}
+
+/* The other one of INTx, MSI and MSI-X that is enabled, as far as is known here; else @index. */
+static uint32_t rival_of(struct vfm_device *dev, uint32_t index)
+{
+	if (index > VFM_IRQ_MSIX || vectors_armed(&dev->irqs[index]) > 0)
+		return index;
+	for (uint32_t i = VFM_IRQ_INTX; i <= VFM_IRQ_MSIX; i++)
+		if (i != index && (dev->irqs[i].enabled || vectors_armed(&dev->irqs[i]) > 0) && is_pci(dev))
+			return i;
+	return index;
+}
+
+static int fail_rival(struct vfm_device *dev, uint32_t index, uint32_t rival, struct vfm_error *err)
+{
+	static const char *const names[] = { "INTx", "MSI", "MSI-X" };
+
+	return VFMI_FAIL(dev->ctx, err, EBUSY, dev->name, "arm interrupts",
+			 "interrupt index %" PRIu32 ": %s (index %" PRIu32 ") is enabled, and of INTx, MSI and MSI-X "
+			 "one is at a time; disarm it first",
+			 index, names[rival], rival);
 }
 
 static int fail_arm(struct vfm_device *dev, const struct vfio_irq_info *info, uint32_t start, uint32_t count, int code,
@@ -300,11 +332,54 @@ static int fail_arm(struct vfm_device *dev, const struct vfio_irq_info *info, ui
 	    vectors_armed(&dev->irqs[index]) == 0 && (index == VFM_IRQ_MSI || index == VFM_IRQ_MSIX))
 		return fail_irq(
 			dev, err, EBUSY, "arm interrupts", index,
-			"vectors cannot be added to those that are enabled, and which these are was not told with "
-			"the device; disarm all of them first");
+			"vectors cannot be added to those that are enabled, nor while INTx or the other one of MSI and "
+			"MSI-X is enabled, and what is was not told with the device; disarm all of it first");
 	return VFMI_FAIL(dev->ctx, err, code, dev->name, "arm interrupts",
 			 "interrupt index %" PRIu32 ", vectors %" PRIu32 " to %" PRIu32 ": %s; %s", index, start,
 			 start + count - 1, vfmi_errno_text(code), rearm(dev, index, start, count));
+}
+
+/* @r of set_eventfds(); what is armed is as the table says. */
+static int fail_set(struct vfm_device *dev, uint32_t index, uint32_t wanted, int r, struct vfm_error *err)
+{
+	const char *now = vectors_armed(&dev->irqs[index]) ? "they are armed as they were" : "none is armed";
+
+	if (r > 0)
+		return VFMI_FAIL(dev->ctx, err, ENOSPC, dev->name, "arm interrupts",
+				 "interrupt index %" PRIu32 ": %" PRIu32 " vectors are needed and the platform gives "
+				 "%d; %s",
+				 index, wanted, r, now);
+	return VFMI_FAIL(dev->ctx, err, -r, dev->name, "arm interrupts",
+			 "interrupt index %" PRIu32 ", all vectors anew: %s; %s", index, vfmi_errno_text(-r), now);
+}
+
+/* Also where vectors have to be added to enabled ones. @ret_told: the failure is in @err. */
+static int set_or_anew(struct vfm_device *dev, const struct vfio_irq_info *info, uint32_t start, uint32_t count,
+		       const int *fds, bool *ret_told, struct vfm_error *err)
+{
+	struct vfmi_vectors *vectors = &dev->irqs[info->index];
+	int r = set_eventfds(dev, info->index, start, count, fds);
+	int off;
+
+	if (r > 0)
+		vectors_clear(dev, vectors); /* the kernel had none of them */
+	*ret_told = r > 0;
+	if (wants_resize(dev, info, start + count, r)) {
+		off = disable_all(dev, info->index);
+		if (off == -EINVAL && vectors_armed(vectors) == 0)
+			return r; /* it was not enabled, so that is not why */
+		r = arm_all_anew(dev, info->index, start, count, fds, off);
+		*ret_told = r != 0;
+	}
+	return *ret_told ? fail_set(dev, info->index, start + count, r, err) : r;
+}
+
+/* Where the kernel enabled one of INTx, MSI and MSI-X, it had none of the others. */
+static void note_enabled(struct vfm_device *dev, uint32_t index)
+{
+	for (uint32_t i = VFM_IRQ_INTX; i <= VFM_IRQ_MSIX && index <= VFM_IRQ_MSIX; i++)
+		dev->irqs[i].enabled = false;
+	dev->irqs[index].enabled = true;
 }
 
 /* Under the io lock; takes @fds, which are ours, on success. */
@@ -313,24 +388,24 @@ static int arm_vectors(struct vfm_device *dev, const struct vfio_irq_info *info,
 {
 	struct vfmi_vectors *vectors = &dev->irqs[info->index];
 	int r = vectors_grow(vectors, start + count);
+	uint32_t rival;
+	bool told;
 
 	if (r < 0)
 		return fail_irq(dev, err, -r, "arm interrupts", info->index, vfmi_errno_text(-r));
-	r = set_eventfds(dev, info->index, start, count, fds);
-	if (wants_resize(dev, info, start + count, r)) {
-		r = arm_all_anew(dev, info->index, start, count, fds);
-		if (r < 0)
-			return VFMI_FAIL(dev->ctx, err, -r, dev->name, "arm interrupts",
-					 "interrupt index %" PRIu32 ", all vectors anew: %s; %s", info->index,
-					 vfmi_errno_text(-r),
-					 vectors_armed(vectors) ? "they are armed as they were" : "none is armed");
-	}
+	r = set_or_anew(dev, info, start, count, fds, &told, err);
+	if (told)
+		return r;
 	if ((r == -ENODEV || r == -ENOTCONN) && is_pci_intx(dev, info->index))
 		return fail_unwired(dev, "arm interrupts", err);
+	rival = r == -EINVAL ? rival_of(dev, info->index) : info->index;
+	if (rival != info->index)
+		return fail_rival(dev, info->index, rival, err);
 	if (r < 0)
 		return fail_arm(dev, info, start, count, -r, err);
 	for (uint32_t i = 0; i < count; i++)
 		vectors_set(dev, vectors, start + i, fds[i]);
+	note_enabled(dev, info->index);
 	return 0;
 }
 

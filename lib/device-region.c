@@ -148,7 +148,18 @@ static bool inside(uint64_t offset, uint64_t length, uint64_t limit)
 	return offset <= limit && length <= limit - offset;
 }
 
-/* Areas of a region that may be mapped: the sparse ones, or all of it. */
+/*
+ * What of @length bytes can be mapped: to the end of the page. A short BAR that may be mapped has that page to itself
+ * (vfio_pci_probe_mmaps()), and vfio_pci_core_mmap() reckons so (Linux 6.12 and 7.2).
+ */
+static uint64_t whole_pages(struct vfm_device *dev, uint64_t length)
+{
+	const uint64_t mask = vfmi_page_size(vfmi_device_sys(dev)) - 1;
+
+	return (length + mask) & ~mask; /* ask_region() has seen that this is no overflow */
+}
+
+/* Areas of a region that may be mapped: the sparse ones, or all of its pages. */
 static int mappable_areas(struct vfm_device *dev, uint32_t index, const char *step, struct vfm_area **ret_areas,
 			  size_t *ret_count, struct vfm_error *err)
 {
@@ -173,7 +184,7 @@ static int mappable_areas(struct vfm_device *dev, uint32_t index, const char *st
 			r = fail_region(dev, err, EIO, step, index, "the kernel lists an area outside the region");
 	}
 	if (r == 0 && !sparse && (info->flags & VFIO_REGION_INFO_FLAG_MMAP))
-		areas[count++] = (struct vfm_area){ .offset = 0, .length = info->size };
+		areas[count++] = (struct vfm_area){ .offset = 0, .length = whole_pages(dev, info->size) };
 	free(info);
 	if (r < 0) {
 		free(areas);
@@ -372,7 +383,7 @@ int vfm_device_region_map(struct vfm_device *dev, uint32_t index, uint64_t offse
 	if (r < 0)
 		return r;
 	if (length == 0 || ((offset | length) & (vfmi_page_size(vfmi_device_sys(dev)) - 1)) ||
-	    !inside(offset, length, facts.length))
+	    !inside(offset, length, whole_pages(dev, facts.length)))
 		return fail_region(dev, ret_error, EINVAL, "map region", index,
 				   "offset and length must be whole pages inside the region");
 	r = check_mappable(dev, index, offset, length, ret_error);
@@ -404,6 +415,19 @@ static int set_master(struct vfm_device *dev, bool on, struct vfm_error *err)
 	return write_region(dev, VFM_REGION_CONFIG, PCI_COMMAND, command, sizeof(command), err);
 }
 
+/* A device without configuration space: its driver has the switch, if anybody (vfio-cdx). */
+static int switch_master(struct vfm_device *dev, bool on, struct vfm_error *err)
+{
+	struct vfio_device_feature_bus_master master = { .op = on };
+	int r = vfmi_vfio_feature(dev->sys, dev->fd, VFIO_DEVICE_FEATURE_BUS_MASTER, VFIO_DEVICE_FEATURE_SET, &master,
+				  sizeof(master));
+
+	if (r == -ENOTTY)
+		return VFMI_FAIL(dev->ctx, err, EOPNOTSUPP, dev->name, "bus master",
+				 "not a PCI device, and its driver cannot switch it (vfio-cdx can, since Linux 6.7)");
+	return r < 0 ? vfmi_device_fail(dev, err, -r, "bus master", on ? "it stays off" : "it stays on") : 0;
+}
+
 int vfm_device_bus_master(struct vfm_device *dev, bool on, struct vfm_error *ret_error)
 {
 	VFM_OPTS(vfm_device_info, info);
@@ -413,7 +437,7 @@ int vfm_device_bus_master(struct vfm_device *dev, bool on, struct vfm_error *ret
 	if (r < 0)
 		return r;
 	if (!(info.flags & VFM_DEVICE_PCI))
-		return VFMI_FAIL(dev->ctx, ret_error, EOPNOTSUPP, dev->name, "bus master", "not a PCI device");
+		return switch_master(dev, on, ret_error);
 	pthread_mutex_lock(&dev->config_lock);
 	r = set_master(dev, on, ret_error);
 	pthread_mutex_unlock(&dev->config_lock);

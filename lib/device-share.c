@@ -37,21 +37,35 @@ static int fail_part(struct vfm_device *dev, struct vfm_error *err, int code, co
 	return VFMI_FAIL(dev->ctx, err, code, dev->name, step, "region %" PRIu32 ": %s", index, why);
 }
 
-/* Whole pages inside the region, as mapping wants them. */
+/*
+ * Whole pages inside the region, as mapping wants them. @ret_beyond, if not NULL: also those of its last page that it
+ * does not fill, as vfm_device_region_map() takes them.
+ */
 static int check_part(struct vfm_device *dev, uint32_t index, const struct vfm_area *area, const char *step,
-		      struct vfm_error *err)
+		      bool *ret_beyond, struct vfm_error *err)
 {
 	const uint64_t mask = vfmi_page_size(dev->sys) - 1;
 	VFM_OPTS(vfm_region, region);
+	uint64_t limit;
 	int r = vfm_device_region(dev, index, &region, err);
 
 	if (r < 0)
 		return r;
-	if (area->length == 0 || (area->offset | area->length) & mask || area->offset > region.length ||
-	    area->length > region.length - area->offset)
+	limit = region.length;
+	if (ret_beyond && !(region.flags & VFM_REGION_SPARSE))
+		limit = (limit + mask) & ~mask;
+	if (area->length == 0 || (area->offset | area->length) & mask || area->offset > limit ||
+	    area->length > limit - area->offset)
 		return fail_part(dev, err, EINVAL, step, index,
 				 "offset and length must be whole pages inside the region");
+	if (ret_beyond)
+		*ret_beyond = area->offset + area->length > region.length;
 	return 0;
+}
+
+static const char *export_text(int code)
+{
+	return code == ENODEV ? "it is no BAR, or one that the kernel could not claim" : vfmi_errno_text(code);
 }
 
 static int export_parts(struct vfm_device *dev, uint32_t index, const struct vfm_area *areas, size_t count, int *ret_fd)
@@ -76,14 +90,14 @@ int vfm_device_region_export(struct vfm_device *dev, uint32_t index, const struc
 	if (count == 0 || count > UINT16_MAX)
 		return fail_part(dev, ret_error, EINVAL, EXPORT_STEP, index, "1 to 65535 areas make a dma-buf");
 	for (size_t i = 0; i < count && r == 0; i++)
-		r = check_part(dev, index, &areas[i], EXPORT_STEP, ret_error);
+		r = check_part(dev, index, &areas[i], EXPORT_STEP, NULL, ret_error);
 	if (r < 0)
 		return r;
 	r = export_parts(dev, index, areas, count, ret_fd);
 	if (r == -EOPNOTSUPP)
 		return fail_part(dev, ret_error, EOPNOTSUPP, EXPORT_STEP, index,
 				 "the kernel or its driver exports none as a dma-buf (vfio-pci, Linux 6.19)");
-	return r < 0 ? fail_part(dev, ret_error, -r, EXPORT_STEP, index, vfmi_errno_text(-r)) : 0;
+	return r < 0 ? fail_part(dev, ret_error, -r, EXPORT_STEP, index, export_text(-r)) : 0;
 }
 
 /* for others' DMA */
@@ -121,8 +135,8 @@ static int map_address(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t
 	if (r == -EFAULT)
 		return fail_part(
 			dev, err, EOPNOTSUPP, MAP_STEP, index,
-			"an iommufd maps the memory of a device as a dma-buf only (Linux 6.19); a container of "
-			"type1 maps it by address");
+			"an iommufd maps the memory of a device as a dma-buf only, of whole pages (Linux 6.19; "
+			"vfio-pci and few other drivers); a container of type1 maps it by address");
 	return r;
 }
 
@@ -143,6 +157,7 @@ int vfm_iommu_map_region(struct vfm_iommu *iommu, struct vfm_device *dev, uint32
 {
 	struct vfm_area part = { .offset = offset };
 	struct vfm_map copy;
+	bool beyond;
 	int fd;
 	int r;
 
@@ -150,13 +165,15 @@ int vfm_iommu_map_region(struct vfm_iommu *iommu, struct vfm_device *dev, uint32
 	if (r < 0)
 		return r;
 	part.length = copy.length;
-	r = check_part(dev, index, &part, MAP_STEP, ret_error);
+	r = check_part(dev, index, &part, MAP_STEP, &beyond, ret_error);
 	if (r < 0)
 		return r;
-	r = vfm_iommu_backend(iommu) == VFM_BACKEND_IOMMUFD ? export_parts(dev, index, &part, 1, &fd) : -EOPNOTSUPP;
+	r = -EOPNOTSUPP;
+	if (vfm_iommu_backend(iommu) == VFM_BACKEND_IOMMUFD && !beyond)
+		r = export_parts(dev, index, &part, 1, &fd);
 	if (r == 0)
 		return map_dma_buf(iommu, dev, fd, &copy, map, ret_error);
 	if (r != -EOPNOTSUPP)
-		return fail_part(dev, ret_error, -r, MAP_STEP, index, vfmi_errno_text(-r));
+		return fail_part(dev, ret_error, -r, MAP_STEP, index, export_text(-r));
 	return map_address(iommu, dev, index, offset, &copy, map, ret_error);
 }

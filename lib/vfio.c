@@ -111,7 +111,25 @@ const void *vfmi_vfio_find_cap(const void *info, size_t length, uint32_t cap_off
 	return NULL;
 }
 
+size_t vfmi_vfio_cap_length(const void *info, size_t length, uint32_t cap_offset, size_t offset)
+{
+	size_t hops = length / sizeof(struct vfio_info_cap_header), end = length;
+	struct vfio_info_cap_header header;
+
+	for (uint32_t at = cap_offset; chain_step(info, length, at, &hops, &header); at = header.next)
+		if (at > offset && at < end)
+			end = at;
+	return end - offset;
+}
+
 /* Whether the capability at @offset has room for what its id says it holds. */
+static bool device_cap_fits(const void *info, size_t length, uint32_t offset, uint16_t id)
+{
+	(void)info;
+	return id != VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP ||
+	       length - offset >= sizeof(struct vfio_device_info_cap_pci_atomic_comp);
+}
+
 static bool region_cap_fits(const void *info, size_t length, uint32_t offset, uint16_t id)
 {
 	struct vfio_region_info_cap_sparse_mmap sparse;
@@ -127,20 +145,68 @@ static bool region_cap_fits(const void *info, size_t length, uint32_t offset, ui
 	return sparse.nr_areas <= (room - sizeof(sparse)) / sizeof(sparse.areas[0]);
 }
 
-static bool region_chain_valid(const struct vfio_region_info *info, size_t length)
+typedef bool cap_fits_fn(const void *info, size_t length, uint32_t offset, uint16_t id);
+
+/* @fixed: bytes of the part before the capabilities */
+static bool chain_valid(const void *info, size_t length, size_t fixed, uint32_t cap_offset, cap_fits_fn *fits)
 {
 	size_t hops = length / sizeof(struct vfio_info_cap_header);
-	uint32_t at = info->cap_offset;
 	struct vfio_info_cap_header header;
+	uint32_t at = cap_offset;
 
 	while (at != 0) {
-		if (at < sizeof(*info) || !chain_step(info, length, at, &hops, &header))
+		if (at < fixed || !chain_step(info, length, at, &hops, &header))
 			return false;
-		if (!region_cap_fits(info, length, at, header.id))
+		if (!fits(info, length, at, header.id))
 			return false;
 		at = header.next;
 	}
 	return true;
+}
+
+/* As ask_region(). */
+static int ask_device(struct vfmi_sys *sys, int fd, size_t room, struct vfio_device_info **ret, size_t *ret_needed)
+{
+	struct vfio_device_info *info = calloc(1, room);
+	int r;
+
+	if (!info)
+		return -ENOMEM;
+	info->argsz = (uint32_t)room;
+	r = vfmi_sys_query(sys, fd, VFIO_DEVICE_GET_INFO, info);
+	if (r < 0) {
+		free(info);
+		return r;
+	}
+	if (!(info->flags & VFIO_DEVICE_FLAGS_CAPS))
+		info->cap_offset = 0;
+	*ret_needed = info->argsz;
+	*ret = info;
+	return 0;
+}
+
+int vfmi_vfio_device_info_caps(struct vfmi_sys *sys, int fd, struct vfio_device_info **ret, size_t *ret_length)
+{
+	size_t room = sizeof(struct vfio_device_info);
+	struct vfio_device_info *info;
+	size_t needed;
+
+	for (int i = 0; i < MAX_INFO_TRIES; i++) {
+		int r = ask_device(sys, fd, room, &info, &needed);
+
+		if (r < 0)
+			return r;
+		if (needed <= room && chain_valid(info, room, sizeof(*info), info->cap_offset, device_cap_fits)) {
+			*ret = info;
+			*ret_length = room;
+			return 0;
+		}
+		free(info);
+		if (needed <= room || needed > MAX_INFO_BYTES)
+			return -EIO;
+		room = needed;
+	}
+	return -EIO;
 }
 
 /* One question with @room bytes for the answer; *@ret_needed above @room when that was too little. */
@@ -178,7 +244,7 @@ int vfmi_vfio_region_info(struct vfmi_sys *sys, int fd, uint32_t index, struct v
 
 		if (r < 0)
 			return r;
-		if (needed <= room && region_chain_valid(info, room)) {
+		if (needed <= room && chain_valid(info, room, sizeof(*info), info->cap_offset, region_cap_fits)) {
 			*ret = info;
 			*ret_length = room;
 			return 0;
@@ -220,7 +286,7 @@ int vfmi_vfio_set_irqs(struct vfmi_sys *sys, int fd, uint32_t index, uint32_t fl
 	set->count = count;
 	if (data_length > 0)
 		memcpy(set->data, data, data_length);
-	r = vfmi_sys_command(sys, fd, VFIO_DEVICE_SET_IRQS, set);
+	r = sys->ops->ioctl(sys, fd, VFIO_DEVICE_SET_IRQS, set);
 	free(set);
 	return r;
 }

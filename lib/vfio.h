@@ -17,14 +17,22 @@ int vfmi_vfio_detach_pasid(struct vfmi_sys *sys, int fd, uint32_t pasid);
 
 int vfmi_vfio_device_info(struct vfmi_sys *sys, int fd, struct vfio_device_info *ret);
 
+/* The same with its whole capability chain: malloc()ed, free() it; *ret_length bytes, chain already validated. */
+int vfmi_vfio_device_info_caps(struct vfmi_sys *sys, int fd, struct vfio_device_info **ret, size_t *ret_length);
+
 /* Region info with its whole capability chain: malloc()ed, free() it; *ret_length bytes, chain already validated. */
 int vfmi_vfio_region_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_region_info **ret,
 			  size_t *ret_length);
 /* The capability @id of a chain, NULL when absent or shorter than @min; pure. May be unaligned: memcpy() it out. */
 const void *vfmi_vfio_find_cap(const void *info, size_t length, uint32_t cap_offset, uint16_t id, size_t min);
+/* Bytes from the capability at @offset to the next one in place, or to the end. The chain was validated. */
+size_t vfmi_vfio_cap_length(const void *info, size_t length, uint32_t cap_offset, size_t offset);
 
 int vfmi_vfio_irq_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_irq_info *ret);
-/* @flags: one DATA and one ACTION bit; @data may be NULL for DATA_NONE */
+/*
+ * @flags: one DATA and one ACTION bit; @data may be NULL for DATA_NONE. Above 0: vectors that could be had, when not
+ * all that were asked for can; then none is enabled (vfio_msi_enable(), Linux 6.12 and 7.2).
+ */
 int vfmi_vfio_set_irqs(struct vfmi_sys *sys, int fd, uint32_t index, uint32_t flags, uint32_t start, uint32_t count,
 		       const void *data, size_t data_length);
 int vfmi_vfio_reset(struct vfmi_sys *sys, int fd);

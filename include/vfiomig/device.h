@@ -129,14 +129,17 @@ VFM_API VFM_MUST_CHECK int vfm_device_open_with(struct vfm_context *ctx, const s
  * A device opened through its cdev is bound to an iommufd. One opened through its group: the group joins the container
  * (the first one gives it its IOMMU), and the device's own file is opened; it is attached with that.
  *
+ * vfio-pci resets it first, and gives up at once when somebody holds the device's lock: that is tried again for five
+ * seconds, unless vfm_devices_start() is canceled.
+ *
  * It is then waited for until it answers. If it does not, -ETIMEDOUT or the errno that looking at it gave, it is bound
  * all the same: vfm_device_wait_ready() goes on waiting, vfm_device_close() gives it back. After any other failure it
  * is not bound. Blocking: up to the time that vfm_device_wait_ready() tells.
  *
- * Return: 0, -ETIMEDOUT (bound, and not ready), -EBUSY (held by somebody else: another file or iommufd, or its group is
- * open), -EINVAL (bound already), -EPERM (group not viable: the message names the device that a host driver has; or no
- * MSI isolation), -EACCES (VF token wrong or missing), -EOPNOTSUPP (VF token: kernel too old; cdev and container do not
- * go together). Since: 0.1
+ * Return: 0, -ETIMEDOUT (bound, and not ready), -EAGAIN (the lock is still held; VFM_ERROR_RETRYABLE), -EBUSY (held by
+ * somebody else: another file or iommufd, or its group is open), -EINVAL (bound already), -EPERM (group not viable: the
+ * message names the device that a host driver has; or no MSI isolation), -EACCES (VF token wrong or missing),
+ * -EOPNOTSUPP (VF token: kernel too old; cdev and container do not go together). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu,
 					   struct vfm_error *ret_error);
@@ -191,7 +194,8 @@ struct vfm_adopt {
 /**
  * vfm_device_adopt() - drive a device whose descriptors came from elsewhere; looks up no path
  *
- * Closing it closes the duplicates only: the device lives on with whoever else holds it.
+ * Closing it closes the duplicates only: the device lives on with whoever else holds it, without the PASIDs that were
+ * attached by this object.
  * Return: 0, -EBADF, -EINVAL (not a VFIO device file, or not bound yet). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_adopt(struct vfm_context *ctx, const struct vfm_adopt *adopt,
@@ -200,7 +204,10 @@ VFM_API VFM_MUST_CHECK int vfm_device_adopt(struct vfm_context *ctx, const struc
 /**
  * vfm_device_close() - close the device's descriptors; NULL is fine
  *
- * When no other descriptor of the device is open anywhere, vfio-pci resets it and its state is gone. Since: 0.1
+ * When no other descriptor of the device is open anywhere, vfio-pci resets it and its state is gone. PASIDs that were
+ * attached by this object are detached first, and the device itself moves back to a page table that vfm_device_attach()
+ * would give it; where the kernel refuses, the log tells (VFM_LOG_WARNING). Waits while vfm_device_hot_reset() of
+ * another thread has the device. Since: 0.1
  */
 VFM_API void vfm_device_close(struct vfm_device *dev);
 
@@ -225,15 +232,42 @@ enum vfm_device_flag { /* VFIO_DEVICE_FLAGS_* of the kernel */
 		       VFM_DEVICE_PCI = 2,
 };
 
+enum vfm_atomic { /* VFIO_PCI_ATOMIC_COMP* of the kernel */
+		  VFM_ATOMIC_32 = 1,
+		  VFM_ATOMIC_64 = 2,
+		  VFM_ATOMIC_128 = 4,
+};
+
+/**
+ * struct vfm_device_info - what the kernel tells of a device (VFIO_DEVICE_GET_INFO)
+ * @flags:   enum vfm_device_flag, and whatever else the kernel sets there
+ * @atomics: enum vfm_atomic: widths of PCIe AtomicOps that memory completes for this device, which a VMM can show its
+ *           guest in the root port (Linux 6.5); 0 for none, and before
+ */
 struct vfm_device_info {
 	uint32_t size;
 	uint32_t flags;
 	uint32_t num_regions;
 	uint32_t num_irqs;
+	uint32_t atomics;
 };
 
+/* Return: 0, -EINVAL (not bound yet, size), -EIO (its capabilities are no chain), or errno. Thread: any. Since: 0.1 */
 VFM_API VFM_MUST_CHECK int vfm_device_info(struct vfm_device *dev, struct vfm_device_info *ret,
 					   struct vfm_error *ret_error);
+
+/**
+ * vfm_device_info_cap() - a capability of VFIO_DEVICE_GET_INFO as the kernel gives it, for those without a field here
+ * @id:         VFIO_DEVICE_INFO_CAP_* of linux/vfio.h: 1 to 4 zPCI
+ * @buf:        filled from struct vfio_info_cap_header on, whose "next" means nothing here
+ * @ret_length: of the capability, up to 7 bytes of padding with it; set with -EMSGSIZE too, 0 when there is none. May
+ *              be NULL
+ *
+ * The chain is checked, what the capability says is not. Return: 0, -ENOENT (the device tells no such), -EMSGSIZE
+ * (@room is too small), or as vfm_device_info(). Thread: any. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_info_cap(struct vfm_device *dev, uint32_t id, void *buf, size_t room,
+					       size_t *ret_length, struct vfm_error *ret_error);
 
 enum vfm_region_flag { /* VFIO_REGION_INFO_FLAG_* of the kernel */
 		       VFM_REGION_READ = 1,
@@ -241,7 +275,7 @@ enum vfm_region_flag { /* VFIO_REGION_INFO_FLAG_* of the kernel */
 		       VFM_REGION_MMAP = 4,
 		       VFM_REGION_TYPED = 0x10000,	   /* type and subtype hold VFIO_REGION_INFO_CAP_TYPE */
 		       VFM_REGION_MSIX_MAPPABLE = 0x20000, /* the MSI-X table may be mapped with the rest */
-		       VFM_REGION_SPARSE = 0x40000, /* only the areas of vfm_region_sparse_areas() may be mapped */
+		       VFM_REGION_SPARSE = 0x40000, /* only the areas of vfm_device_region_sparse() may be mapped */
 };
 
 /* @length 0 means the region is absent. */
@@ -268,8 +302,9 @@ VFM_API VFM_MUST_CHECK int vfm_device_region(struct vfm_device *dev, uint32_t in
 					     struct vfm_error *ret_error);
 
 /*
- * Areas that may be mapped, offsets from the region's start: the sparse ones, else the whole region, else none.
- * -EMSGSIZE with *ret_count when @room is too small.
+ * Areas that may be mapped, offsets from the region's start: the sparse ones, else the whole region, else none. A whole
+ * region is counted in whole pages of the host: of a BAR shorter than a page the area is longer than the region, and
+ * what is behind the region's end is not the device's. -EMSGSIZE with *ret_count when @room is too small.
  */
 struct vfm_area {
 	uint64_t offset;
@@ -292,8 +327,10 @@ VFM_API VFM_MUST_CHECK int vfm_device_region_write(struct vfm_device *dev, uint3
 /**
  * vfm_device_region_map() - map part of a region; offset and length page aligned
  *
- * From 2 MiB and from 1 GiB on the address is congruent to @offset modulo that size, for huge pages in the kernel.
- * Return: 0, -EOPNOTSUPP (region or area cannot be mapped), -EINVAL. Undo with vfm_device_region_unmap(). Since: 0.1
+ * What vfm_device_region_sparse() names can be mapped, so a BAR shorter than a page with that page (vfio-pci lets those
+ * be mapped that have it to themselves). From 2 MiB and from 1 GiB on the address is congruent to @offset modulo that
+ * size, for huge pages in the kernel. Return: 0, -EOPNOTSUPP (region or area cannot be mapped), -EINVAL. Undo with
+ * vfm_device_region_unmap(). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_region_map(struct vfm_device *dev, uint32_t index, uint64_t offset, size_t length,
 						 void **ret_ptr, struct vfm_error *ret_error);
@@ -334,9 +371,13 @@ VFM_API VFM_MUST_CHECK int vfm_device_irq(struct vfm_device *dev, uint32_t index
  * enabled together with the new ones; what a vector said in between may be lost, so each eventfd armed before is
  * signalled once, possibly without cause.
  *
- * Return: 0, -EINVAL (vector out of range), -EOPNOTSUPP (INTx that is not wired on this host), -EBUSY
- * (VFM_IRQ_NORESIZE, and the lender of an adopted device did not tell what is enabled), or the kernel's errno.
- * Since: 0.1
+ * Of a PCI device's INTx, MSI and MSI-X one is enabled at a time: from the first arming, also with -1, until
+ * vfm_device_irq_disarm(). Vectors disarmed one by one leave it enabled.
+ *
+ * Return: 0, -EINVAL (vector out of range), -EOPNOTSUPP (INTx that is not wired on this host), -EBUSY (another one of
+ * INTx, MSI and MSI-X is enabled; or VFM_IRQ_NORESIZE, and the lender of an adopted device did not tell what is
+ * enabled), -ENOSPC (the platform gives fewer vectors, how many is in the message; those armed before are armed), or
+ * the kernel's errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_irq_arm(struct vfm_device *dev, uint32_t index, uint32_t start, uint32_t count,
 					      const int *eventfds, struct vfm_error *ret_error);
@@ -362,7 +403,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_reset(struct vfm_device *dev, struct vfm_e
 
 /*
  * PCI command register's bus master bit; no write to configuration space of another thread, through this object, is
- * lost by it. Return: 0, -EOPNOTSUPP (not PCI).
+ * lost by it. Of another bus (CDX): VFIO_DEVICE_FEATURE_BUS_MASTER, Linux 6.7. Return: 0, -EOPNOTSUPP (not PCI, and its
+ * driver has no such switch), or errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_bus_master(struct vfm_device *dev, bool on, struct vfm_error *ret_error);
 
@@ -404,12 +446,18 @@ VFM_API VFM_MUST_CHECK int vfm_device_hot_reset_info(struct vfm_device *dev, str
 
 /**
  * vfm_device_hot_reset() - reset the slot or bus of a device, and with it every function that hangs there
- * @others: devices of the same caller whose groups are affected (group path); may be NULL with @count 0. On the cdev
- *          path the kernel knows what belongs to the iommufd
+ * @others: devices of the same caller whose groups are affected (group path), which prove that these are his; may be
+ *          NULL with @count 0. On the cdev path the kernel knows what belongs to the iommufd
  *
- * All devices named must be idle (no data session); they are blank and RUNNING afterwards. Return: 0, -EPERM (a
- * function that is reached belongs to somebody else: the message names it), -EOPNOTSUPP, -EBUSY, -EIO (reset, and the
- * link or a device did not come back from it). Since: 0.1
+ * All that are named, and those bound or adopted on the context of @dev that the reset reaches, named or not, must be
+ * idle (no data session); they are blank and RUNNING afterwards, and have been waited for. vfm_device_close() of one in
+ * another thread waits until this is over. What is bound to the same iommufd by another context or by another process
+ * cannot be known here: the kernel resets it without a word, session or not, and nobody waits for it.
+ *
+ * Return: 0, -EPERM (a function that is reached belongs to somebody else: the message names it), -EOPNOTSUPP (nothing
+ * to reset; or the device was adopted from a container, of which the kernel wants to see files of groups: these are
+ * with whoever opened it), -EBUSY (one that is reached is in use; or somebody holds a lock), -EIO (reset, and the link
+ * or a device did not come back from it). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_hot_reset(struct vfm_device *dev, struct vfm_device *const *others, size_t count,
 						struct vfm_error *ret_error);
@@ -419,8 +467,10 @@ VFM_API VFM_MUST_CHECK int vfm_device_hot_reset(struct vfm_device *dev, struct v
  * @timeout_ms: 0 looks once
  *
  * Bind, vfm_device_reset() and vfm_device_hot_reset() wait by themselves: as long as the quirk table says (ready-ms), a
- * minute at least, and give -ETIMEDOUT after that. Devices that are not PCI are ready. Blocking.
- * Return: 0, -ETIMEDOUT. Since: 0.1
+ * minute at least, or as long as a device with memory on CXL asks for in its DVSEC, up to 256 s, and give -ETIMEDOUT
+ * after that. What is looked at beside configuration space: quirk ready-registers, in libvfiomig(7). Devices that are
+ * not PCI are ready. Blocking.
+ * Return: 0, -ETIMEDOUT (the message names what is missing), or what a read of it gave. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_wait_ready(struct vfm_device *dev, uint32_t timeout_ms,
 						 struct vfm_error *ret_error);
@@ -461,8 +511,12 @@ VFM_API VFM_MUST_CHECK int vfm_device_detach_pasid(struct vfm_device *dev, uint3
  * @areas: inside the region, page aligned
  * @ret_fd: descriptor, the caller's
  *
- * Gone when memory decode is off, at reset and when the device is closed. Source: VFIO_DEVICE_FEATURE_DMA_BUF, Linux
- * 6.19. Return: 0, -EOPNOTSUPP, -EINVAL. Since: 0.1
+ * vfm_iommu_map() takes it as a file (VFM_MAP_FILE, fd_offset counts from the first area) for devices behind any
+ * iommufd, if it has one area; with several it is -EOPNOTSUPP there, which leaves other drivers to take it. It can be
+ * made while memory decode is off and mapped once that is on; until then, while the device sleeps, and for ever once
+ * it was closed, mapping is -ENODEV. For what a map of it outlives see vfm_iommu_map_region().
+ * Source: VFIO_DEVICE_FEATURE_DMA_BUF, Linux 6.19; vfio-pci itself and nvgrace-gpu have it, as of 7.2 no other driver.
+ * Return: 0, -EOPNOTSUPP (kernel or driver), -EINVAL, -ENODEV (no BAR). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_region_export(struct vfm_device *dev, uint32_t index,
 						    const struct vfm_area *areas, size_t count, int *ret_fd,
@@ -470,11 +524,18 @@ VFM_API VFM_MUST_CHECK int vfm_device_region_export(struct vfm_device *dev, uint
 
 /**
  * vfm_iommu_map_region() - map part of a device's region for the devices of an address space (peer-to-peer DMA)
- * @offset: in the region; with map->length page aligned. @map: vaddr and fd are not used
+ * @offset: in the region; with map->length page aligned, see vfm_device_region_map(). @map: vaddr and fd are not used
  *
  * As a dma-buf where the kernel exports and takes one, else by its mapped address, which containers take and iommufd
- * before Linux 6.19 does not. The area must be unmapped before @dev is reset or closed.
- * Return: as vfm_iommu_map(), -EOPNOTSUPP. Since: 0.1
+ * before Linux 6.19 does not. A BAR shorter than a page is in no dma-buf.
+ *
+ * The kernel takes a dma-buf's pages away from the others for good: whenever memory decode goes off in the command
+ * register of @dev (as a guest does to size BARs), a power state of D3 or a function level reset is written to its
+ * configuration space, it goes to low power, is reset, alone or with its bus, or closed. Nobody is told. The area stays
+ * in the books and what devices do there faults until the caller, who sees these events, unmaps it, which succeeds,
+ * and maps it again. What a container maps by address has to be unmapped before these events, since devices would
+ * reach what does not answer.
+ * Return: as vfm_iommu_map(), -EOPNOTSUPP, -ENODEV (memory decode is off, the device sleeps, or no BAR). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_map_region(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t index,
 						uint64_t offset, struct vfm_map *map, struct vfm_error *ret_error);

@@ -179,6 +179,49 @@ START_TEST(failed_disarming_keeps_the_books)
 }
 END_TEST
 
+/* The platform gives two vectors, in every answer from now on. */
+static bool give_two(unsigned long request, void *arg, int *r)
+{
+	const struct vfio_irq_set *set = arg;
+
+	if (request != VFIO_DEVICE_SET_IRQS || !(set->flags & VFIO_IRQ_SET_DATA_EVENTFD))
+		return false;
+	*r = 2;
+	return true;
+}
+
+START_TEST(fewer_vectors_is_no_success)
+{
+	fake.hook = give_two;
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 3, three, &error), -ENOSPC);
+	ck_assert_ptr_nonnull(strstr(error.message, "3 vectors are needed and the platform gives 2; none is armed"));
+	ck_assert_uint_eq(armed(VFM_IRQ_MSI), 0);
+	ck_assert_int_eq(fake.open_fds, 1);
+}
+END_TEST
+
+/* Added to one that is armed, which cannot be had back either. */
+static bool refuse_then_give_two(unsigned long request, void *arg, int *r)
+{
+	if (!give_two(request, arg, r))
+		return false;
+	if (failures-- > 0)
+		*r = -EINVAL;
+	return true;
+}
+
+START_TEST(vectors_lost_are_told)
+{
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, three, &error), 0);
+	failures = 1;
+	fake.hook = refuse_then_give_two;
+	ck_assert_int_eq(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 1, 2, three, &error), -ENOSPC);
+	ck_assert_ptr_nonnull(strstr(error.message, "gives 2; none is armed"));
+	ck_assert_uint_eq(armed(VFM_IRQ_MSI), 0);
+	ck_assert_int_eq(fake.open_fds, 1);
+}
+END_TEST
+
 /* masking, triggering, declaring */
 
 START_TEST(only_maskable_interrupts_mask)
@@ -350,6 +393,8 @@ int main(void)
 	tcase_add_test(tests, failed_undo_is_told);
 	tcase_add_loop_test(tests, failed_first_arming_arms_nothing, 0, 2);
 	tcase_add_test(tests, failed_disarming_keeps_the_books);
+	tcase_add_test(tests, fewer_vectors_is_no_success);
+	tcase_add_test(tests, vectors_lost_are_told);
 	tcase_add_test(tests, only_maskable_interrupts_mask);
 	tcase_add_test(tests, trigger_checks_the_vector);
 	tcase_add_test(tests, absurd_counts_are_refused);

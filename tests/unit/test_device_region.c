@@ -362,10 +362,53 @@ START_TEST(bus_master_undoes_no_write_of_another_thread)
 }
 END_TEST
 
-START_TEST(bus_master_needs_pci)
+/* A driver that has the switch, as vfio-cdx. */
+static struct {
+	uint32_t flags;
+	uint32_t argsz;
+	uint32_t op;
+	int sets;
+	int result;
+} cdx;
+
+static bool answer_cdx(unsigned long request, void *arg, int *r)
+{
+	const struct vfio_device_feature *feature = arg;
+
+	if (request != VFIO_DEVICE_FEATURE)
+		return false;
+	cdx.flags = feature->flags;
+	cdx.argsz = feature->argsz;
+	memcpy(&cdx.op, feature->data, sizeof(cdx.op));
+	cdx.sets++;
+	*r = cdx.result;
+	return true;
+}
+
+START_TEST(bus_master_of_another_bus_is_a_feature)
+{
+	memset(&cdx, 0, sizeof(cdx));
+	fake.device_flags = 0x100; /* VFIO_DEVICE_FLAGS_CDX */
+	fake.hook = answer_cdx;
+	ck_assert_int_eq(vfm_device_bus_master(dev, true, &error), 0);
+	ck_assert_uint_eq(cdx.flags, VFIO_DEVICE_FEATURE_BUS_MASTER | VFIO_DEVICE_FEATURE_SET);
+	ck_assert_uint_eq(cdx.argsz, 12);
+	ck_assert_uint_eq(cdx.op, 1);
+	ck_assert_int_eq(vfm_device_bus_master(dev, false, &error), 0);
+	ck_assert_uint_eq(cdx.op, 0);
+	ck_assert_int_eq(cdx.sets, 2);
+	cdx.result = -EIO;
+	ck_assert_int_eq(vfm_device_bus_master(dev, false, &error), -EIO);
+	ck_assert_ptr_nonnull(strstr(error.message, "it stays on"));
+	ck_assert_uint_eq(fake.region[4], 0);
+}
+END_TEST
+
+START_TEST(bus_master_needs_a_switch)
 {
 	fake.device_flags = 0;
 	ck_assert_int_eq(vfm_device_bus_master(dev, true, &error), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(error.message, "not a PCI device"));
 }
 END_TEST
 
@@ -389,7 +432,8 @@ int main(void)
 	tcase_add_loop_test(tests, large_mappings_can_use_huge_pages, 0, (int)VFMI_ARRAY_SIZE(alignments));
 	tcase_add_test(tests, bus_master_changes_one_bit);
 	tcase_add_test(tests, bus_master_undoes_no_write_of_another_thread);
-	tcase_add_test(tests, bus_master_needs_pci);
+	tcase_add_test(tests, bus_master_of_another_bus_is_a_feature);
+	tcase_add_test(tests, bus_master_needs_a_switch);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

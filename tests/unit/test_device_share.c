@@ -16,17 +16,22 @@
 static struct machine m;
 static struct vfm_error err;
 
-static void start(uint32_t backend)
+static void start_on(const char *spec, uint32_t backend)
 {
 	VFM_OPTS(vfm_iommu_options, options);
 
-	machine_start(&m, SPEC);
+	machine_start(&m, spec);
 	err = (struct vfm_error){ .size = sizeof(err) };
 	vfm_iommu_close(m.iommu);
 	options.backend = backend;
 	ck_assert_msg(vfm_iommu_open(m.ctx, &options, &m.iommu, &err) == 0, "%s", err.message);
 	machine_device(&m, 0, GPU);
 	m.before = machine_usage(&m);
+}
+
+static void start(uint32_t backend)
+{
+	start_on(SPEC, backend);
 }
 
 static struct vfm_map wish(uint64_t length)
@@ -49,6 +54,23 @@ START_TEST(container_maps_a_region_by_address)
 	/* what closing leaves to be done is done as well */
 	ck_assert_int_eq(vfm_iommu_map_region(m.iommu, m.dev[0], BAR, 0, &map, &err), 0);
 	ck_assert_int_eq(vfm_iommu_unmap(m.iommu, map.iova, map.length, &err), 0);
+	machine_close(&m);
+}
+END_TEST
+
+/* A BAR shorter than a page goes to others with its page, by address; no dma-buf has more than the BAR. */
+START_TEST(short_region_is_mapped_by_address)
+{
+	struct vfm_area area = { 0, PAGE };
+	struct vfm_map map = wish(PAGE);
+	int fd;
+
+	start_on("nvgrace-gpu@" GPU ",state=1k,bar=plain", VFM_BACKEND_TYPE1V2);
+	ck_assert_msg(vfm_iommu_map_region(m.iommu, m.dev[0], BAR, 0, &map, &err) == 0, "%s", err.message);
+	ck_assert_int_eq(vfm_iommu_unmap(m.iommu, map.iova, map.length, &err), 0);
+	map = wish(2 * PAGE);
+	ck_assert_int_eq(vfm_iommu_map_region(m.iommu, m.dev[0], BAR, 0, &map, &err), -EINVAL);
+	ck_assert_int_eq(vfm_device_region_export(m.dev[0], BAR, &area, 1, &fd, &err), -EINVAL);
 	machine_close(&m);
 }
 END_TEST
@@ -180,6 +202,7 @@ int main(void)
 	TCase *tc = tcase_create("share");
 
 	tcase_add_test(tc, container_maps_a_region_by_address);
+	tcase_add_test(tc, short_region_is_mapped_by_address);
 	tcase_add_test(tc, refused_map_leaves_nothing);
 	tcase_add_test(tc, iommufd_without_dma_bufs_cannot);
 	tcase_add_test(tc, parts_are_whole_pages_inside);

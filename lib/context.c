@@ -2,6 +2,7 @@
 /* Context: the root object. Holds the seam, the log sink and the newest error; opens nothing. */
 #include <stdlib.h>
 
+#include "device-internal.h"
 #include "iommu-group.h"
 #include "quirks.h"
 
@@ -27,9 +28,14 @@ int vfmi_context_new_on(struct vfmi_sys *sys, struct vfm_context **ret_ctx)
 	r = vfmi_iommu_groups_new(&ctx->groups);
 	if (r < 0)
 		goto err_free_slot;
+	r = vfmi_device_list_new(&ctx->devices);
+	if (r < 0)
+		goto err_free_groups;
 	*ret_ctx = ctx;
 	return 0;
 
+err_free_groups:
+	vfmi_iommu_groups_free(ctx->groups);
 err_free_slot:
 	vfmi_error_slot_free(ctx->last);
 err_free:
@@ -46,6 +52,7 @@ void vfm_context_free(struct vfm_context *ctx)
 {
 	if (!ctx)
 		return;
+	vfmi_device_list_free(ctx->devices);
 	vfmi_iommu_groups_free(ctx->groups);
 	vfmi_quirks_free(ctx->quirks);
 	vfmi_error_slot_free(ctx->last);

@@ -28,6 +28,7 @@ struct vfmi_vectors {
 	uint8_t *loan;
 	uint32_t room;
 	bool watched;
+	bool enabled; /* was by arming here; stays so in the kernel when the last vector is disarmed by -1 */
 };
 
 /* What does not change about a region while its device is open; asked once. */
@@ -58,6 +59,10 @@ struct vfm_device {
 	struct vfm_identity identity; /* what sysfs or the lender told */
 	struct vfmi_pasid *pasids;    /* page tables made for them (device-pasid.c) */
 	uint64_t log_losses;	      /* atomic: resets, and times it was seen in ERROR */
+	/* Of the context's list (device-list.c), behind its lock. */
+	bool listed;
+	struct vfm_device *next;
+	uint32_t holders;
 
 	pthread_mutex_t lock; /* over the fields below, never held over a call to the kernel */
 	bool busy;
@@ -83,6 +88,21 @@ int vfmi_device_fail(struct vfm_device *dev, struct vfm_error *err, int code, co
 /* A device that is not bound answers nothing (uapi: EINVAL): -EINVAL without asking. */
 int vfmi_device_need_bound(struct vfm_device *dev, const char *step, struct vfm_error *err);
 
+/*
+ * The bound devices of a context (device-list.c). _remove(), before the file is closed, waits until nobody holds it.
+ * _hold() adds those that @fn wants, and that are not there yet, to the malloc()ed @devs; they stay until _release(),
+ * also after -ENOMEM. @fn may ask the device, and nothing of the list.
+ */
+typedef bool vfmi_device_list_fn(void *user, struct vfm_device *dev);
+void vfmi_device_list_add(struct vfm_device *dev);
+void vfmi_device_list_remove(struct vfm_device *dev);
+int vfmi_device_list_hold(struct vfm_context *ctx, vfmi_device_list_fn *fn, void *user, struct vfm_device ***devs,
+			  size_t *count);
+void vfmi_device_list_release(struct vfm_device *dev);
+
+/* A pause of what may be canceled; false when it is (device-ready.c). */
+bool vfmi_device_rest(struct vfm_device *dev, uint64_t ns);
+
 /* Migration flags without a report: -EOPNOTSUPP when the device has none, or a set that is not defined. */
 int vfmi_device_ask_flags(struct vfm_device *dev, uint32_t *ret_flags);
 
@@ -92,7 +112,11 @@ void vfmi_device_irq_clear(struct vfm_device *dev);
 void vfmi_device_irq_mark_watched(struct vfm_device *dev, uint32_t index);
 bool vfmi_device_irq_watched(struct vfm_device *dev, uint32_t index);
 
-/* Take page tables that were made for PASIDs away; the device's file is closed (device-pasid.c). */
+/*
+ * Before the device's file is closed: no PASID of this object reaches anything any more, and the device itself is on a
+ * page table that is not of this object; after it: page tables that were made for PASIDs go (device-pasid.c).
+ */
+void vfmi_device_pasid_detach_all(struct vfm_device *dev);
 void vfmi_device_pasid_clear(struct vfm_device *dev);
 
 #endif

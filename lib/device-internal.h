@@ -26,6 +26,10 @@ int vfmi_device_start(struct vfm_context *ctx, const struct vfm_open *open, stru
 
 struct vfmi_sys *vfmi_device_sys(const struct vfm_device *dev);
 
+/* The bound devices of a context (device-list.c). */
+int vfmi_device_list_new(struct vfmi_device_list **ret_list);
+void vfmi_device_list_free(struct vfmi_device_list *list);
+
 /* Migration flags, asked once and remembered; -EOPNOTSUPP when the device does not migrate. */
 int vfmi_device_flags(struct vfm_device *dev, uint32_t *ret_flags, struct vfm_error *err);
 

@@ -11,6 +11,8 @@
 #define OPEN_MIN VFMI_SIZE_TO(struct vfm_open, vf_token)
 #define KNOWN_FLAGS (VFM_OPEN_GROUP | VFM_OPEN_CDEV | VFM_OPEN_TOKEN)
 #define TOKEN_TEXT_ROOM 37
+#define BIND_TRIES 10
+#define BIND_PAUSE_NS 10000000u /* after the first try; doubles */
 
 /* opening */
 
@@ -112,6 +114,41 @@ int vfm_device_open(struct vfm_context *ctx, const char *name, struct vfm_device
 
 /* binding */
 
+typedef int bind_fn(struct vfm_device *dev, const char *name, const struct vfm_iommu *iommu);
+
+/* vfio-pci resets the device as it is opened, and does not wait for who holds its lock. */
+static int bind_patiently(struct vfm_device *dev, bind_fn *fn, const char *name, const struct vfm_iommu *iommu)
+{
+	uint64_t pause_ns = BIND_PAUSE_NS;
+	int r = fn(dev, name, iommu);
+
+	for (int i = 1; i < BIND_TRIES && r == -EAGAIN; i++) {
+		if (!vfmi_device_rest(dev, pause_ns))
+			return -ECANCELED;
+		pause_ns *= 2;
+		r = fn(dev, name, iommu);
+	}
+	return r;
+}
+
+static int fail_bind(struct vfm_device *dev, int code, const char *why, struct vfm_error *err)
+{
+	const struct vfmi_where where = {
+		.device = dev->name,
+		.step = "bind",
+		.state_from = VFM_STATE_UNKNOWN,
+		.state_to = VFM_STATE_UNKNOWN,
+		.state_now = VFM_STATE_UNKNOWN,
+		.flags = code == EAGAIN ? VFM_ERROR_RETRYABLE : 0,
+	};
+
+	if (code == EAGAIN)
+		why = "its driver cannot reset it, somebody holds a lock of the device; try again later";
+	else if (code == ECANCELED)
+		why = "canceled while somebody held a lock of the device";
+	return vfmi_fail(dev->ctx, err, code, &where, "%s: %s", why, vfmi_errno_text(code));
+}
+
 static const char *cdev_remedy(const struct vfm_device *dev, int code)
 {
 	switch (code) {
@@ -144,10 +181,16 @@ static bool is_group_blocked(struct vfm_device *dev, char text[VFMI_BLOCKERS_ROO
 	       vfmi_iommu_group_blockers(dev->ctx, candidate.iommu_group, text);
 }
 
+static int try_cdev(struct vfm_device *dev, const char *name, const struct vfm_iommu *iommu)
+{
+	(void)name;
+	return vfmi_vfio_bind(dev->sys, dev->fd, vfm_iommu_fd(iommu), dev->has_token ? dev->vf_token : NULL,
+			      &dev->devid);
+}
+
 static int bind_cdev(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_error *err)
 {
-	int r = vfmi_vfio_bind(dev->sys, dev->fd, vfm_iommu_fd(iommu), dev->has_token ? dev->vf_token : NULL,
-			       &dev->devid);
+	int r = bind_patiently(dev, try_cdev, NULL, iommu);
 	const char *cause = cdev_remedy(dev, -r);
 	char blockers[VFMI_BLOCKERS_ROOM];
 
@@ -161,7 +204,7 @@ static int bind_cdev(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm
 	/* the kernel's word for a device that another file has bound; this object is not bound, so it is busy */
 	if (r == -EINVAL)
 		r = dev->has_token ? -EOPNOTSUPP : -EBUSY;
-	return vfmi_device_fail(dev, err, -r, "bind", cause);
+	return fail_bind(dev, -r, cause, err);
 }
 
 static const char *group_remedy(const struct vfm_device *dev, int code)
@@ -200,6 +243,12 @@ static void print_token(const uint8_t token[16], char text[TOKEN_TEXT_ROOM])
 	}
 }
 
+static int try_group(struct vfm_device *dev, const char *name, const struct vfm_iommu *iommu)
+{
+	(void)iommu;
+	return vfmi_group_device_fd(dev->sys, vfmi_iommu_group_fd(dev->group), name);
+}
+
 static int bind_group(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_error *err)
 {
 	char name[sizeof(dev->name) + sizeof(" vf_token=") + TOKEN_TEXT_ROOM];
@@ -212,10 +261,10 @@ static int bind_group(struct vfm_device *dev, struct vfm_iommu *iommu, struct vf
 	r = vfmi_iommu_group_join(dev->group, dev->name, iommu, err);
 	if (r < 0)
 		return r;
-	r = vfmi_group_device_fd(dev->sys, vfmi_iommu_group_fd(dev->group), name);
+	r = bind_patiently(dev, try_group, name, iommu);
 	if (r < 0) {
 		vfmi_iommu_group_leave(dev->group);
-		return vfmi_device_fail(dev, err, -r, "bind", group_remedy(dev, -r));
+		return fail_bind(dev, -r, group_remedy(dev, -r), err);
 	}
 	dev->member = true;
 	dev->fd = r;
@@ -256,6 +305,7 @@ int vfm_device_bind(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_
 		goto end;
 	dev->bound = true;
 	dev->iommu = iommu;
+	vfmi_device_list_add(dev);
 	/* mtty (6.12) does not know its interrupts before it was asked who it is */
 	(void)vfmi_vfio_device_info(dev->sys, dev->fd, &info);
 	r = vfmi_device_wait_ready(dev, "bind", ret_error); /* vfio-pci has reset it */
@@ -266,19 +316,21 @@ end:
 
 /* attaching */
 
-static const char *attach_remedy(int code)
+static const char *attach_remedy(const struct vfm_device *dev, int code, char *buf, size_t room)
 {
+	vfmi_iommu_attach_trouble(dev->iommu, code, buf, room);
+	if (*buf)
+		return buf;
 	switch (code) {
 	case EADDRINUSE:
 		return "a reserved region of the device, or the alignment it needs, hits what is mapped or was allowed";
-	case ENOMEM:
-		return "the mapped areas exceed the locked-memory limit (RLIMIT_MEMLOCK, ulimit -l)";
 	case EFAULT:
 		return "a mapped area's memory is not there";
 	case ENOENT:
 		return "the address space has gone";
 	case EINVAL:
-		return "the device cannot use this address space, or was not bound to its iommufd";
+		return "the device cannot use this address space, was not bound to its iommufd, or a mapped file has "
+		       "become shorter than its map";
 	default:
 		return "the kernel does not attach it to the address space";
 	}
@@ -292,6 +344,7 @@ static bool is_attached_by_group(const struct vfm_device *dev)
 
 int vfm_device_attach(struct vfm_device *dev, struct vfm_error *ret_error)
 {
+	char remedy[256];
 	int r;
 
 	r = vfmi_device_begin(dev, NULL, "attach", ret_error);
@@ -305,7 +358,7 @@ int vfm_device_attach(struct vfm_device *dev, struct vfm_error *ret_error)
 		goto end;
 	r = vfmi_iommu_attach(dev->iommu, dev->fd, dev->devid, &dev->pt_id);
 	if (r < 0)
-		vfmi_device_fail(dev, ret_error, -r, "attach", attach_remedy(-r));
+		vfmi_device_fail(dev, ret_error, -r, "attach", attach_remedy(dev, -r, remedy, sizeof(remedy)));
 end:
 	vfmi_device_end(dev);
 	return r;

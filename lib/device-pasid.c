@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Process address spaces of a device. The kernel wants page tables that were made for PASIDs (IOMMU_HWPT_ALLOC_PASID),
- * for the device itself as well once it has one: they are made here and belong to the device object.
+ * for the device itself as well once it has one: they are made here and belong to the device object, and so do the
+ * PASIDs, which go with it whoever else holds the device.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -34,13 +35,15 @@ static struct vfmi_pasid **find(struct vfm_device *dev, uint32_t pasid)
 static void forget(struct vfm_device *dev, struct vfmi_pasid **at)
 {
 	struct vfmi_pasid *gone = *at;
+	int r = vfmi_iommufd_destroy(dev->sys, vfm_iommu_fd(gone->iommu), gone->hwpt);
 
+	if (r < 0)
+		vfmi_log(dev->ctx, VFM_LOG_WARNING, "%s: cannot destroy a page table for PASIDs: %s", dev->name,
+			 vfmi_errno_text(-r));
 	*at = gone->next;
-	(void)vfmi_iommufd_destroy(dev->sys, vfm_iommu_fd(gone->iommu), gone->hwpt);
 	free(gone);
 }
 
-/* After the device's file is closed, which detached everything. */
 void vfmi_device_pasid_clear(struct vfm_device *dev)
 {
 	while (dev->pasids)
@@ -107,14 +110,31 @@ static int move_device(struct vfm_device *dev)
 	return 0;
 }
 
-/* Nothing came of the PASID: the device gets the page table it would have had without. */
-static void move_back(struct vfm_device *dev)
+/* No PASID is left: the device gets the page table it would have had without. */
+static void move_back(struct vfm_device *dev, const char *step)
 {
 	int r = vfmi_iommu_attach(dev->iommu, dev->fd, dev->devid, &dev->pt_id);
 
 	if (r < 0)
-		vfmi_log(dev->ctx, VFM_LOG_WARNING, "%s: " ATTACH_STEP ": it stays on a page table for PASIDs: %s",
-			 dev->name, vfmi_errno_text(-r));
+		vfmi_log(dev->ctx, VFM_LOG_WARNING, "%s: %s: it stays on a page table for PASIDs: %s", dev->name, step,
+			 vfmi_errno_text(-r));
+}
+
+/* Where somebody else has the file, to close it here ends nothing. */
+void vfmi_device_pasid_detach_all(struct vfm_device *dev)
+{
+	const struct vfmi_pasid *own = *find(dev, WHOLE_DEVICE);
+
+	for (const struct vfmi_pasid *at = dev->pasids; at; at = at->next) {
+		int r = at == own ? 0 : vfmi_vfio_detach_pasid(dev->sys, dev->fd, at->pasid);
+
+		if (r < 0)
+			vfmi_log(dev->ctx, VFM_LOG_WARNING,
+				 "%s: close: cannot detach PASID %" PRIu32 ", it may still reach the address space: %s",
+				 dev->name, at->pasid, vfmi_errno_text(-r));
+	}
+	if (own && dev->pt_id == own->hwpt)
+		move_back(dev, "close");
 }
 
 /* Asked first, since later kernels (seen: Linux 7.2) attach a device without PASIDs, to no effect. */
@@ -144,7 +164,7 @@ static int attach(struct vfm_device *dev, uint32_t pasid, struct vfm_iommu *iomm
 		pt_id = (*find(dev, pasid))->hwpt;
 		r = vfmi_vfio_attach_pasid(dev->sys, dev->fd, pasid, &pt_id);
 		if (r < 0 && dev->pt_id != before)
-			move_back(dev);
+			move_back(dev, ATTACH_STEP);
 	}
 	if (r < 0)
 		forget(dev, find(dev, pasid));

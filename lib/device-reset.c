@@ -101,7 +101,7 @@ static int fail_owner(struct vfm_device *dev, const struct vfio_pci_dependent_de
 
 static int check_owned(struct vfm_device *dev, const struct vfio_pci_hot_reset_info *info, struct vfm_error *err)
 {
-	for (uint32_t i = 0; i < info->count; i++)
+	for (uint32_t i = 0; i < info->count && !by_group(info); i++)
 		if (info->devices[i].group_id == VFIO_PCI_DEVID_NOT_OWNED)
 			return fail_owner(dev, &info->devices[i],
 					  "which belongs to somebody else: it must be bound to the same iommufd, or be "
@@ -117,6 +117,14 @@ static int group_fd(struct vfm_device *const *devs, size_t count, uint32_t numbe
 		if (devs[i]->group && vfmi_iommu_group_number(devs[i]->group) == number)
 			return vfmi_iommu_group_fd(devs[i]->group);
 	return -1;
+}
+
+/* Adoption brings no file of a group. */
+static bool has_adopted(struct vfm_device *const *devs, size_t count)
+{
+	while (count > 0 && !devs[count - 1]->adopted)
+		count--;
+	return count > 0;
 }
 
 static bool has_fd(const int32_t *fds, uint32_t count, int fd)
@@ -135,6 +143,10 @@ static int collect_groups(struct vfm_device *const *devs, size_t count, const st
 	for (uint32_t i = 0; i < info->count; i++) {
 		int fd = group_fd(devs, count, info->devices[i].group_id);
 
+		if (fd < 0 && has_adopted(devs, count))
+			return VFMI_FAIL(devs[0]->ctx, err, EOPNOTSUPP, devs[0]->name, RESET_STEP,
+					 "the kernel wants the files of IOMMU groups, and that of an adopted device is "
+					 "with who opened it, who can reset it");
 		if (fd < 0)
 			return fail_owner(devs[0], &info->devices[i],
 					  "and no device opened through its IOMMU group was given along", err);
@@ -186,10 +198,8 @@ static int reset_bus(struct vfm_device *const *devs, size_t count, const struct 
 	int32_t *fds;
 	int r;
 
-	if (!by_group(info)) {
-		r = check_owned(devs[0], info, err);
-		return r < 0 ? r : reset_patiently(devs[0], NULL, 0, err);
-	}
+	if (!by_group(info))
+		return reset_patiently(devs[0], NULL, 0, err);
 	fds = calloc((size_t)info->count + 1, sizeof(*fds));
 	if (!fds)
 		return vfmi_device_fail(devs[0], err, ENOMEM, RESET_STEP, "no memory");
@@ -200,26 +210,38 @@ static int reset_bus(struct vfm_device *const *devs, size_t count, const struct 
 	return r;
 }
 
-static int reset_and_wait(struct vfm_device *const *devs, size_t count, struct vfm_error *err)
-{
-	struct vfio_pci_hot_reset_info *info;
-	int r = ask_peers(devs[0], RESET_STEP, &info, err);
+/* what of the context is reached, named or not */
 
-	if (r < 0)
-		return r;
-	r = reset_bus(devs, count, info, err);
-	free(info);
-	if (r != -EPERM && r != -EBUSY) /* what failed may be half done */
-		__atomic_fetch_add(&devs[0]->ctx->hot_resets, 1, __ATOMIC_RELEASE);
-	for (size_t i = 0; i < count && r == 0; i++) {
-		vfmi_device_forget_errors(devs[i]);
-		r = vfmi_device_wait_ready(devs[i], RESET_STEP, err);
-	}
-	return r;
+static bool is_reached(const struct vfio_pci_hot_reset_info *info, const struct vfio_pci_dependent_device *peer)
+{
+	for (uint32_t i = 0; i < info->count; i++)
+		if (info->devices[i].segment == peer->segment && info->devices[i].bus == peer->bus &&
+		    info->devices[i].devfn == peer->devfn)
+			return true;
+	return false;
+}
+
+/*
+ * What a reset of a device reaches is all of its slot or bus, and all below. So a reset that reaches it reaches that,
+ * too, and one that does not reaches less; by which name or iommufd the device came does not matter.
+ */
+static bool reaches(void *user, struct vfm_device *dev)
+{
+	const struct vfio_pci_hot_reset_info *info = user;
+	struct vfio_pci_hot_reset_info *own;
+	bool reached;
+
+	if (vfmi_vfio_hot_reset_info(dev->sys, dev->fd, &own) < 0)
+		return false;
+	reached = own->count > 0;
+	for (uint32_t i = 0; i < own->count; i++)
+		reached = reached && is_reached(info, &own->devices[i]);
+	free(own);
+	return reached;
 }
 
 /* All are held while it lasts; each once, in whatever order they were named. */
-static int hold_all(struct vfm_device *const *devs, size_t count, struct vfm_error *err)
+static int begin_all(struct vfm_device *const *devs, size_t count, struct vfm_error *err)
 {
 	int r = 0;
 
@@ -231,6 +253,63 @@ static int hold_all(struct vfm_device *const *devs, size_t count, struct vfm_err
 			vfmi_device_end(devs[i]);
 		break;
 	}
+	return r;
+}
+
+static void end_all(struct vfm_device *const *devs, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		vfmi_device_end(devs[i]);
+}
+
+/* Of @devs the first @named were given by the caller. */
+static int reset_and_wait(struct vfm_device *const *devs, size_t count, size_t named,
+			  const struct vfio_pci_hot_reset_info *info, struct vfm_error *err)
+{
+	int r = reset_bus(devs, named, info, err);
+
+	if (r != -EPERM && r != -EBUSY && r != -EOPNOTSUPP) /* what failed may be half done */
+		__atomic_fetch_add(&devs[0]->ctx->hot_resets, 1, __ATOMIC_RELEASE);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		vfmi_device_forget_errors(devs[i]);
+		r = vfmi_device_wait_ready(devs[i], RESET_STEP, err);
+	}
+	return r;
+}
+
+/* To @devs, which are held by name, come those of the context that the reset reaches as well. */
+static int reset_all(struct vfm_device ***devs, size_t *count, struct vfio_pci_hot_reset_info *info,
+		     struct vfm_error *err)
+{
+	const size_t named = *count;
+	struct vfm_device *dev = **devs;
+	int r = check_owned(dev, info, err);
+
+	if (r < 0)
+		return r;
+	r = vfmi_device_list_hold(dev->ctx, reaches, info, devs, count);
+	if (r < 0)
+		return vfmi_device_fail(dev, err, -r, RESET_STEP, "no memory");
+	r = begin_all(*devs + named, *count - named, err);
+	if (r < 0)
+		return r;
+	r = reset_and_wait(*devs, *count, named, info, err);
+	end_all(*devs + named, *count - named);
+	return r;
+}
+
+static int ask_and_reset(struct vfm_device ***devs, size_t count, struct vfm_error *err)
+{
+	struct vfio_pci_hot_reset_info *info;
+	size_t all = count;
+	int r = ask_peers(**devs, RESET_STEP, &info, err);
+
+	if (r < 0)
+		return r;
+	r = reset_all(devs, &all, info, err);
+	while (all > count)
+		vfmi_device_list_release((*devs)[--all]);
+	free(info);
 	return r;
 }
 
@@ -264,11 +343,10 @@ int vfm_device_hot_reset(struct vfm_device *dev, struct vfm_device *const *other
 
 	if (!devs)
 		return vfmi_device_fail(dev, ret_error, ENOMEM, RESET_STEP, "no memory");
-	r = hold_all(devs, count, ret_error);
+	r = begin_all(devs, count, ret_error);
 	if (r == 0) {
-		r = reset_and_wait(devs, count, ret_error);
-		for (size_t i = 0; i < count; i++)
-			vfmi_device_end(devs[i]);
+		r = ask_and_reset(&devs, count, ret_error);
+		end_all(devs, count);
 	}
 	free(devs);
 	return r;

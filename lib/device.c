@@ -99,7 +99,9 @@ void vfm_device_close(struct vfm_device *dev)
 {
 	if (!dev)
 		return;
+	vfmi_device_list_remove(dev);
 	vfmi_device_irq_clear(dev);
+	vfmi_device_pasid_detach_all(dev);
 	if (dev->fd >= 0)
 		dev->sys->ops->close(dev->sys, dev->fd);
 	if (dev->iommu && dev->pt_id)
@@ -210,6 +212,7 @@ int vfm_device_adopt(struct vfm_context *ctx, const struct vfm_adopt *adopt, str
 		vfm_device_close(dev);
 		return r;
 	}
+	vfmi_device_list_add(dev);
 	*ret_dev = dev;
 	return 0;
 }
@@ -261,34 +264,6 @@ struct vfmi_sys *vfmi_device_sys(const struct vfm_device *dev)
 	return dev->sys;
 }
 
-static int ask_info(struct vfm_device *dev, const char *step, struct vfio_device_info *ret, struct vfm_error *err)
-{
-	int r = vfmi_device_need_bound(dev, step, err);
-
-	if (r < 0)
-		return r;
-	r = vfmi_vfio_device_info(dev->sys, dev->fd, ret);
-	return r < 0 ? vfmi_device_fail(dev, err, -r, step, "the device does not tell what it is") : 0;
-}
-
-int vfm_device_info(struct vfm_device *dev, struct vfm_device_info *ret, struct vfm_error *ret_error)
-{
-	struct vfm_device_info info;
-	struct vfio_device_info found;
-	int r;
-
-	r = ask_info(dev, "device info", &found, ret_error);
-	if (r < 0)
-		return r;
-	info = (struct vfm_device_info){
-		.flags = found.flags,
-		.num_regions = found.num_regions,
-		.num_irqs = found.num_irqs,
-	};
-	r = vfmi_sized_out(ret, &info, sizeof(info));
-	return r < 0 ? vfmi_device_fail(dev, ret_error, -r, "device info", "size of the caller's struct") : 0;
-}
-
 /* Type 0 header of PCI configuration space; only that type has subsystem ids. */
 static int identify_pci(struct vfm_device *dev, struct vfm_identity *identity, struct vfm_error *err)
 {
@@ -315,10 +290,10 @@ static int identify_pci(struct vfm_device *dev, struct vfm_identity *identity, s
 static int identify_bound(struct vfm_device *dev, struct vfm_identity *identity, struct vfm_error *err)
 {
 	struct vfio_device_info info;
-	int r = ask_info(dev, "identify", &info, err);
+	int r = vfmi_vfio_device_info(dev->sys, dev->fd, &info);
 
 	if (r < 0)
-		return r;
+		return vfmi_device_fail(dev, err, -r, "identify", "the device does not tell what it is");
 	if (info.flags & VFIO_DEVICE_FLAGS_PCI) {
 		r = identify_pci(dev, identity, err);
 		if (r < 0)

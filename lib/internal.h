@@ -22,6 +22,7 @@ struct vfm_context {
 	int log_level;
 	struct vfmi_error_slot *last;	  /* newest error, behind its own lock (error.c) */
 	struct vfmi_iommu_groups *groups; /* IOMMU groups that are open (iommu-group.c) */
+	struct vfmi_device_list *devices; /* those that are bound (device-list.c) */
 	struct vfmi_quirk_set *quirks;	  /* what overrides the table (quirks.c); NULL: nothing */
 	struct vfm_executor executor;	  /* of the caller (executor.c); zeros: the default */
 	uint64_t hot_resets;		  /* atomic: any device may have lost its log */

@@ -144,6 +144,33 @@ START_TEST(older_kernel_is_told)
 }
 END_TEST
 
+/* Closing a duplicate ends nothing in the kernel, so that has to be done before. */
+START_TEST(borrowers_pasid_goes_with_its_object)
+{
+	struct vfm_device *again;
+
+	start("kernel=7.2;" DEVICES);
+	/* more often than there are page tables in the machine */
+	for (int i = 0; i < 100; i++) {
+		VFM_OPTS(vfm_adopt, adopt);
+
+		adopt.device_fd = vfm_device_fd(m.dev[0]);
+		adopt.iommufd = vfm_iommu_fd(m.iommu);
+		adopt.ioas_id = vfm_iommu_ioas_id(m.iommu);
+		adopt.devid = vfm_device_id(m.dev[0]);
+		adopt.pt_id = vfm_device_pt_id(m.dev[0]);
+		adopt.backend = VFM_BACKEND_IOMMUFD;
+		ck_assert_msg(vfm_device_adopt(m.ctx, &adopt, &again, &err) == 0, "%s", err.message);
+		ck_assert_msg(vfm_device_attach_pasid(again, 7, vfm_device_iommu(again), &err) == 0, "%s", err.message);
+		vfm_device_close(again);
+		/* not beside a PASID, so there is none */
+		ck_assert_msg(vfm_device_attach(m.dev[0], &err) == 0, "%s", err.message);
+	}
+	ck_assert_msg(vfm_device_attach_pasid(m.dev[0], 7, m.iommu, &err) == 0, "%s", err.message);
+	machine_close(&m);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("device_pasid");
@@ -155,6 +182,7 @@ int main(void)
 	tcase_add_test(tc, device_that_was_detached_moves_again);
 	tcase_add_test(tc, dirty_tracking_is_not_lost_to_a_pasid);
 	tcase_add_test(tc, device_moves_back_when_nothing_came_of_it);
+	tcase_add_test(tc, borrowers_pasid_goes_with_its_object);
 	tcase_add_test(tc, older_kernel_is_told);
 	suite_add_tcase(suite, tc);
 	return run_suite(suite);

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Hot reset: what it reaches, whose that is, what it leaves; through iommufd and through groups. */
+#include <pthread.h>
+#include <time.h>
+
+#include "internal.h"
 #include "machine_fixture.h"
 
 #define PAIR_A "0000:05:00.0"
@@ -123,6 +127,110 @@ START_TEST(named_devices_must_be_idle)
 }
 END_TEST
 
+/* The kernel knows what is the iommufd's, and resets it whoever was named. */
+START_TEST(unnamed_devices_must_be_idle_too)
+{
+	struct vfm_device *a = machine_device(&m, 0, PAIR_A), *b = machine_device(&m, 1, PAIR_B);
+	struct vfm_device *c = machine_device(&m, 2, OTHER);
+	struct vfm_session *session, *apart;
+
+	ck_assert_int_eq(vfm_session_save(c, NULL, &apart, &err), 0); /* hangs elsewhere */
+	ck_assert_int_eq(vfm_session_save(b, NULL, &session, &err), 0);
+	fill(PAIR_A);
+	ck_assert_int_eq(vfm_device_hot_reset(a, NULL, 0, &err), -EBUSY);
+	ck_assert_str_eq(err.device, PAIR_B);
+	ck_assert(is_filled(PAIR_A));
+	ck_assert_int_eq(vfm_session_abort(session, NULL, &err), 0);
+	vfm_session_close(session);
+	ck_assert_msg(vfm_device_hot_reset(a, NULL, 0, &err) == 0, "%s", err.message);
+	ck_assert(!is_filled(PAIR_A));
+	ck_assert_msg(vfm_device_reset(b, &err) == 0, "%s", err.message);
+	ck_assert_int_eq(vfm_session_abort(apart, NULL, &err), 0);
+	vfm_session_close(apart);
+}
+END_TEST
+
+START_TEST(adopted_devices_are_reached_too)
+{
+	struct vfm_device *a = machine_device(&m, 0, PAIR_A);
+	VFM_OPTS(vfm_adopt, adopt);
+	struct vfm_session *session;
+
+	machine_device(&m, 1, PAIR_B);
+	adopt.device_fd = vfm_device_fd(m.dev[1]);
+	adopt.iommufd = -1;
+	ck_assert_msg(vfm_device_adopt(m.ctx, &adopt, &m.dev[2], &err) == 0, "%s", err.message);
+	ck_assert_int_eq(vfm_session_save(m.dev[2], NULL, &session, &err), 0);
+	ck_assert_int_eq(vfm_device_hot_reset(a, NULL, 0, &err), -EBUSY);
+	ck_assert_int_eq(vfm_session_abort(session, NULL, &err), 0);
+	vfm_session_close(session);
+	vfm_device_close(m.dev[2]);
+	m.dev[2] = NULL;
+	ck_assert_msg(vfm_device_hot_reset(a, NULL, 0, &err) == 0, "%s", err.message);
+}
+END_TEST
+
+START_TEST(unnamed_devices_are_waited_for)
+{
+	struct vfm_device *a, *b;
+
+	stop();
+	machine_start(&m, "edu@" PAIR_A ",group=40;edu@" PAIR_B ",group=40,ready=5s");
+	a = machine_device(&m, 0, PAIR_A);
+	b = machine_device(&m, 1, PAIR_B);
+	ck_assert_msg(vfm_device_hot_reset(a, NULL, 0, &err) == 0, "%s", err.message);
+	ck_assert_msg(vfm_device_wait_ready(b, 0, &err) == 0, "%s", err.message);
+}
+END_TEST
+
+static struct vfmi_sys_ops sleepy;
+static const struct vfmi_sys_ops *awake;
+static pthread_t closer;
+static bool closing, closed;
+
+static void *close_second(void *unused)
+{
+	(void)unused;
+	vfm_device_close(m.dev[1]);
+	__atomic_store_n(&closed, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void sleep_and_close(struct vfmi_sys *sys, uint64_t ns)
+{
+	const struct timespec some = { .tv_nsec = 20000000 };
+
+	awake->sleep_ns(sys, ns);
+	if (closing)
+		return;
+	closing = true;
+	ck_assert_int_eq(pthread_create(&closer, NULL, close_second, NULL), 0);
+	nanosleep(&some, NULL);
+	ck_assert(!__atomic_load_n(&closed, __ATOMIC_ACQUIRE));
+}
+
+/* Who closes a device knows nothing of the reset that holds it. */
+START_TEST(unnamed_devices_are_not_closed_meanwhile)
+{
+	struct vfm_device *a;
+
+	stop();
+	machine_start(&m, "edu@" PAIR_A ",group=40;edu@" PAIR_B ",group=40,ready=5s");
+	a = machine_device(&m, 0, PAIR_A);
+	machine_device(&m, 1, PAIR_B);
+	awake = m.ctx->sys->ops;
+	sleepy = *awake;
+	sleepy.sleep_ns = sleep_and_close;
+	m.ctx->sys->ops = &sleepy;
+	ck_assert_msg(vfm_device_hot_reset(a, NULL, 0, &err) == 0, "%s", err.message);
+	m.ctx->sys->ops = awake;
+	ck_assert(closing);
+	ck_assert_int_eq(pthread_join(closer, NULL), 0);
+	ck_assert(closed);
+	m.dev[1] = NULL;
+}
+END_TEST
+
 START_TEST(no_bus_to_reset)
 {
 	struct vfm_hot_reset_peer peers[4];
@@ -168,7 +276,8 @@ START_TEST(groups_prove_who_owns)
 {
 	VFM_OPTS(vfm_iommu_options, container);
 	struct vfm_hot_reset_peer peers[4];
-	struct vfm_device *a, *b;
+	struct vfm_device *a, *b, *adopted;
+	VFM_OPTS(vfm_adopt, adopt);
 
 	vfm_iommu_close(m.iommu);
 	container.backend = VFM_BACKEND_TYPE1V2;
@@ -181,6 +290,13 @@ START_TEST(groups_prove_who_owns)
 	fill(PAIR_A);
 	ck_assert_int_eq(vfm_device_hot_reset(a, NULL, 0, &err), -EPERM);
 	ck_assert_ptr_nonnull(strstr(err.message, PAIR_B));
+	adopt.device_fd = vfm_device_fd(a);
+	adopt.iommufd = vfm_iommu_fd(m.iommu);
+	adopt.backend = VFM_BACKEND_TYPE1V2;
+	ck_assert_msg(vfm_device_adopt(m.ctx, &adopt, &adopted, &err) == 0, "%s", err.message);
+	ck_assert_int_eq(vfm_device_hot_reset(adopted, NULL, 0, &err), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(err.message, "adopted"));
+	vfm_device_close(adopted);
 	b = open_by_group(1, PAIR_B);
 	fill(PAIR_B);
 	ck_assert_int_eq(vfm_device_hot_reset(a, NULL, 0, &err), -EPERM);
@@ -200,6 +316,10 @@ int main(void)
 	tcase_add_test(tc, reset_blanks_all_that_is_owned);
 	tcase_add_test(tc, strangers_function_is_named);
 	tcase_add_test(tc, named_devices_must_be_idle);
+	tcase_add_test(tc, unnamed_devices_must_be_idle_too);
+	tcase_add_test(tc, adopted_devices_are_reached_too);
+	tcase_add_test(tc, unnamed_devices_are_waited_for);
+	tcase_add_test(tc, unnamed_devices_are_not_closed_meanwhile);
 	tcase_add_test(tc, no_bus_to_reset);
 	tcase_add_test(tc, contention_is_waited_for);
 	tcase_add_test(tc, groups_prove_who_owns);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What this process has open on the machine, and the fault plan. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,6 +38,23 @@ void vfmi_sim_books_closed(struct vfm_sim *sim, int fd)
 		sim->open_count--;
 	}
 	pthread_mutex_unlock(&sim->books);
+}
+
+/* What belongs to the program it closes by itself: the descriptor of a dma-buf. */
+uint32_t vfmi_sim_books_open(struct vfm_sim *sim)
+{
+	uint32_t count;
+	size_t fd;
+
+	pthread_mutex_lock(&sim->books);
+	for (fd = 0; fd < sim->open_room; fd++)
+		if (sim->open[fd] && fcntl((int)fd, F_GETFD) < 0) {
+			sim->open[fd] = 0;
+			sim->open_count--;
+		}
+	count = sim->open_count;
+	pthread_mutex_unlock(&sim->books);
+	return count;
 }
 
 void vfmi_sim_books_mapped(struct vfm_sim *sim, void *ptr, size_t length)

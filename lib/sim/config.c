@@ -104,8 +104,8 @@ static void fill_config(struct sim_device *dev)
 		uint8_t *cap = add_cap(dev, profile->msix_cap, CAP_MSIX);
 
 		vfmi_put_le16(cap + 2, (uint16_t)(profile->msix_vectors - 1));
-		vfmi_put_le32(cap + 4, 0x2000);
-		vfmi_put_le32(cap + 8, 0x3000);
+		vfmi_put_le32(cap + 4, dev->plain_bar ? SIM_PLAIN_BAR : SIM_MSIX_TABLE);
+		vfmi_put_le32(cap + 8, dev->plain_bar ? 0x100 | SIM_PLAIN_BAR : 0x3000);
 	}
 	if (profile->pcie_cap)
 		vfmi_put_le16(add_cap(dev, profile->pcie_cap, CAP_EXPRESS) + 2, 0x0002);
@@ -197,6 +197,8 @@ static void after_command(struct vfm_sim *sim, struct sim_device *dev)
 	uint16_t virt = word(dev->virt, PCI_COMMAND), command = word(dev->config, PCI_COMMAND);
 	bool disabled = virt & COMMAND_INTX_DISABLE;
 
+	if (!(command & COMMAND_MEMORY))
+		vfmi_sim_dma_buf_revoke(sim, dev);
 	vfmi_put_le16(&dev->virt[PCI_COMMAND], (uint16_t)((virt & ~mask) | (command & mask)));
 	if (disabled != !!dev->virq_disabled)
 		vfmi_sim_irq_masking(sim, dev, disabled);

@@ -14,6 +14,7 @@
 #define PAGE_SIZE_KEY "pagesize"
 #define DEFAULT_ENTRIES 65535u
 #define MAX_PAGE 65536u
+#define MIN_PLAIN_BAR 512u	/* has room for an MSI-X table */
 #define AREA_ALIGN (1ull << 20) /* also of whole pages, whatever their size */
 /* What moving state costs on the machine's clock unless arc= and rate= say otherwise. */
 #define DEFAULT_ARC_NS 100000u
@@ -216,6 +217,17 @@ static bool set_msix(struct sim_device *dev, const char *value)
 	return vfmi_sim_profile(dev)->msix_cap && !strcmp(value, "static");
 }
 
+static bool set_vectors(struct sim_device *dev, const char *value)
+{
+	return vfmi_sim_profile(dev)->msix_cap && parse_u32(value, &dev->vectors_max) && dev->vectors_max;
+}
+
+static bool set_bar(struct sim_device *dev, const char *value)
+{
+	dev->plain_bar = 1;
+	return vfmi_sim_profile(dev) == &vfmi_sim_nvgrace_gpu && !strcmp(value, "plain");
+}
+
 static bool set_sriov(struct sim_device *dev, const char *value)
 {
 	return !(vfmi_sim_profile(dev)->quirks & SIM_MDEV) && parse_u32(value, &dev->sriov) && dev->sriov <= 1;
@@ -231,12 +243,12 @@ static const struct {
 	const char *name;
 	bool (*set)(struct sim_device *dev, const char *value);
 } keys[] = {
-	{ "group", set_group },	      { "dirty", set_dirty }, { "iommu", set_iommu }, { "pasid", set_pasid },
-	{ "state", set_state },	      { "flags", set_flags }, { "chunk", set_chunk }, { "precopy", set_precopy },
-	{ "version", set_version },   { "ports", set_ports }, { "arc", set_arc },     { "rate", set_rate },
-	{ "intx", set_intx },	      { "msix", set_msix },   { "sriov", set_sriov }, { "pf", set_pf },
-	{ "fail-arc", set_fail_arc }, { "ready", set_ready }, { "reset", set_reset }, { "unready", set_unready },
-	{ "log", set_log },
+	{ "group", set_group },	      { "dirty", set_dirty }, { "iommu", set_iommu },	  { "pasid", set_pasid },
+	{ "state", set_state },	      { "flags", set_flags }, { "chunk", set_chunk },	  { "precopy", set_precopy },
+	{ "version", set_version },   { "ports", set_ports }, { "arc", set_arc },	  { "rate", set_rate },
+	{ "intx", set_intx },	      { "msix", set_msix },   { "sriov", set_sriov },	  { "pf", set_pf },
+	{ "fail-arc", set_fail_arc }, { "ready", set_ready }, { "reset", set_reset },	  { "unready", set_unready },
+	{ "log", set_log },	      { "bar", set_bar },     { "vectors", set_vectors },
 };
 
 static int apply_key(struct sim_device *dev, char *text, const struct sim_complaint *complaint)
@@ -335,6 +347,14 @@ static int set_page_size(struct sim_machine *machine, const char *value, const s
 	return 0;
 }
 
+/* Contents that are a BAR: whole pages, or a size that a BAR can have. */
+static bool fits_bar(const struct sim_device *dev, uint32_t page)
+{
+	if (dev->plain_bar)
+		return dev->state_bytes >= MIN_PLAIN_BAR && !(dev->state_bytes & (dev->state_bytes - 1));
+	return dev->state_bytes % page == 0;
+}
+
 static int add_device(struct sim_machine *machine, char *text, const struct sim_complaint *complaint)
 {
 	struct sim_device *dev = &machine->device[machine->devices];
@@ -373,9 +393,11 @@ static int add_device(struct sim_machine *machine, char *text, const struct sim_
 	r = set_address(machine, dev, address, complaint);
 	for (key = *at ? strtok_r(at + 1, ",", &rest) : NULL; !r && key; key = strtok_r(NULL, ",", &rest))
 		r = apply_key(dev, key, complaint);
-	if (!r && !dev->migration_flags && dev->state_bytes % machine->page_size)
-		r = vfmi_sim_complain(complaint, "%s: state is whole pages of %u bytes", vfmi_sim_profile(dev)->name,
-				      machine->page_size);
+	if (!r && !dev->migration_flags && !fits_bar(dev, machine->page_size))
+		r = vfmi_sim_complain(complaint,
+				      "%s: state is whole pages of %u bytes, with bar=plain a power of two "
+				      "from %u on",
+				      vfmi_sim_profile(dev)->name, machine->page_size, MIN_PLAIN_BAR);
 	if (r)
 		return r;
 	set_place(dev, machine->devices);

@@ -126,6 +126,7 @@ int vfmi_sim_bind(struct vfm_sim *sim, uint32_t id, void *arg)
 
 void vfmi_sim_unbind(struct vfm_sim *sim, struct sim_device *dev)
 {
+	vfmi_sim_dma_buf_closed(sim, dev);
 	vfmi_sim_irq_drop(sim, dev);
 	vfmi_sim_session_close(dev);
 	dev->log_shift = 0;
@@ -215,6 +216,7 @@ int vfmi_sim_device_ioctl(struct vfm_sim *sim, struct sim_device *dev, unsigned 
 		return vfmi_sim_set_irqs(sim, dev, arg);
 	case VFIO_DEVICE_RESET:
 		vfmi_sim_change(sim, dev);
+		vfmi_sim_dma_buf_revoke(sim, dev);
 		vfmi_sim_reset(sim, dev);
 		return 0;
 	case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
@@ -283,6 +285,18 @@ static uint64_t bar_access(struct vfm_sim *sim, struct sim_device *dev, uint32_t
 	return 0;
 }
 
+/* How many bytes from @pos on are in the MSI-X table, which vfio-pci keeps to itself unless it is mapped. */
+static uint32_t in_msix_table(const struct sim_device *dev, uint32_t bar, uint64_t pos, size_t length)
+{
+	const struct sim_profile *profile = vfmi_sim_profile(dev);
+	const uint64_t start = dev->plain_bar ? 0 : SIM_MSIX_TABLE;
+	const uint64_t end = start + 16u * profile->msix_vectors;
+
+	if (!profile->msix_cap || bar != (dev->plain_bar ? SIM_PLAIN_BAR : 0) || pos < start || pos >= end)
+		return 0;
+	return (uint32_t)vfmi_min_u64(length, end - pos);
+}
+
 /* The widest aligned accesses that fit, as vfio-pci makes them. */
 static ssize_t bar_rw(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar, uint8_t *buf, size_t length,
 		      uint64_t pos, bool write)
@@ -295,6 +309,12 @@ static ssize_t bar_rw(struct vfm_sim *sim, struct sim_device *dev, uint32_t bar,
 		return -EINVAL;
 	length = (size_t)vfmi_min_u64(length, size - pos);
 	for (; done < length; done += width) {
+		width = in_msix_table(dev, bar, pos + done, length - done);
+		if (width) {
+			if (!write)
+				memset(buf + done, 0xff, width);
+			continue;
+		}
 		if (!vfmi_sim_config_memory(dev))
 			return -EIO;
 		width = access_width(pos + done, length - done);
@@ -338,9 +358,10 @@ ssize_t vfmi_sim_region_rw(struct vfm_sim *sim, struct sim_device *dev, void *bu
 	return profile->region_rw(sim, dev, index, buf, length, pos, write);
 }
 
-/* mmap on a host with pages of @page bytes: where its own are smaller, addresses are still multiples of that. */
-static int map_pages(void *hint, size_t length, int prot, int flags, int fd, off_t at, size_t page, void **ret_ptr)
+int vfmi_sim_map_pages(const struct vfm_sim *sim, void *hint, size_t length, int prot, int flags, int fd, off_t at,
+		       void **ret_ptr)
 {
+	const size_t page = (size_t)sim->machine->page_size;
 	size_t room, head;
 	char *area;
 	void *ptr;
@@ -371,13 +392,14 @@ int vfmi_sim_region_map(struct vfm_sim *sim, struct sim_device *dev, int fd, voi
 {
 	const struct sim_profile *profile = vfmi_sim_profile(dev);
 	uint32_t index = (uint32_t)vfmi_min_u64(offset >> REGION_SHIFT, UINT32_MAX);
-	uint64_t pos = offset & REGION_MASK;
+	uint64_t pos = offset & REGION_MASK, limit = dev->state_bytes;
+	const uint64_t page = sim->machine->page_size;
 
+	if (dev->plain_bar)
+		limit = (limit + page - 1) / page * page; /* of a short BAR its whole page, which it has to itself */
 	if (index >= profile->regions || !(profile->region[index].flags & VFIO_REGION_INFO_FLAG_MMAP) ||
-	    !(flags & MAP_SHARED) || !length || pos % sim->machine->page_size || pos > dev->state_bytes ||
-	    length > dev->state_bytes - pos)
+	    !(flags & MAP_SHARED) || !length || pos % page || pos > limit || length > limit - pos)
 		return -EINVAL;
 	/* By the device's own descriptor: a mapping keeps the device open, as it does in the kernel. */
-	return map_pages(hint, length, prot, flags, fd, (off_t)(dev->contents_at + pos), sim->machine->page_size,
-			 ret_ptr);
+	return vfmi_sim_map_pages(sim, hint, length, prot, flags, fd, (off_t)(dev->contents_at + pos), ret_ptr);
 }

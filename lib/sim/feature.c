@@ -255,7 +255,8 @@ static int feature_u64(const struct vfio_device_feature *feature, void *data, ui
 	return r;
 }
 
-static int feature_other(struct vfm_sim *sim, struct sim_device *dev, struct vfio_device_feature *feature)
+static int feature_other(struct vfm_sim *sim, struct sim_device *dev, struct vfio_device_feature *feature,
+			 const struct sim_call *call)
 {
 	uint32_t number = feature->flags & VFIO_DEVICE_FEATURE_MASK;
 
@@ -265,6 +266,8 @@ static int feature_other(struct vfm_sim *sim, struct sim_device *dev, struct vfi
 		return -ENOTTY;
 	if (number >= VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY && number <= VFIO_DEVICE_FEATURE_LOW_POWER_EXIT)
 		return vfmi_sim_power(sim, dev, feature);
+	if (number == VFIO_DEVICE_FEATURE_DMA_BUF)
+		return vfmi_sim_dma_buf_export(sim, dev, feature, call);
 	if (number == VFIO_DEVICE_FEATURE_PCI_VF_TOKEN && dev->sriov)
 		return vfmi_sim_set_token(dev, feature);
 	return -ENOTTY;
@@ -306,6 +309,6 @@ int vfmi_sim_feature(struct vfm_sim *sim, struct sim_device *dev, void *arg, str
 	case VFIO_DEVICE_FEATURE_MIG_DATA_SIZE:
 		return feature_u64(feature, feature->data, vfmi_sim_profile(dev)->data_size(sim, dev));
 	default:
-		return feature_other(sim, dev, feature);
+		return feature_other(sim, dev, feature, call);
 	}
 }

@@ -172,6 +172,7 @@ int vfmi_sim_hot_reset(struct vfm_sim *sim, struct sim_device *dev, const void *
 	for (i = 0; !r && i < sim->machine->devices; i++)
 		if (shares_bus(dev, &sim->machine->device[i])) {
 			vfmi_sim_change(sim, &sim->machine->device[i]);
+			vfmi_sim_dma_buf_revoke(sim, &sim->machine->device[i]);
 			vfmi_sim_reset(sim, &sim->machine->device[i]);
 		}
 	return r;

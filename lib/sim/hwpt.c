@@ -5,6 +5,7 @@
 #include "uapi/vfio.h"
 
 #define FLAG_NEST_PARENT 1u
+#define FLAG_FAULT_ID 4u
 
 static uint32_t slot_of(const struct vfm_sim *sim, const struct sim_hwpt *hwpt)
 {
@@ -123,6 +124,14 @@ static bool hardware_can(const struct vfm_sim *sim, const struct sim_device *dev
 	return !(flags & FLAG_NEST_PARENT);
 }
 
+/* No page table here may be a parent; kernels that asked hardware for both kinds alike find that out by the parent. */
+static int nested_refusal(const struct vfm_sim *sim, const struct iommu_hwpt_alloc *cmd)
+{
+	if (sim->machine->host.kernel >= SIM_KERNEL(6, 14) || !cmd->data_len || (cmd->flags & ~FLAG_FAULT_ID))
+		return -EOPNOTSUPP;
+	return -EINVAL;
+}
+
 static int hwpt_alloc(struct vfm_sim *sim, uint32_t ctx, struct iommu_hwpt_alloc *cmd)
 {
 	const struct sim_device *dev;
@@ -142,7 +151,7 @@ static int hwpt_alloc(struct vfm_sim *sim, uint32_t ctx, struct iommu_hwpt_alloc
 		return -ENOENT;
 	space = vfmi_sim_ioas(sim, ctx, cmd->pt_id);
 	if (!space)
-		return vfmi_sim_hwpt(sim, ctx, cmd->pt_id) ? -EOPNOTSUPP : -EINVAL; /* nesting on it; no page table */
+		return vfmi_sim_hwpt(sim, ctx, cmd->pt_id) ? nested_refusal(sim, cmd) : -EINVAL; /* no page table */
 	if ((cmd->flags & ~known_flags(sim)) || cmd->data_len || !hardware_can(sim, dev, cmd->flags))
 		return -EOPNOTSUPP;
 	r = vfmi_sim_space_check(sim, vfmi_sim_slot(sim, space), false);

@@ -61,16 +61,56 @@ static void put_sparse(const struct sim_device *dev, struct vfio_region_info *in
 	memcpy((char *)arg + sizeof(*info) + sizeof(cap), &area, sizeof(area));
 }
 
+/* Where the MSI-X table is in a BAR that can be mapped, vfio-pci says that this includes the table (since Linux 4.16).
+ */
+static void put_msix_mappable(struct vfio_region_info *info, void *arg)
+{
+	const struct vfio_info_cap_header cap = { .id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE, .version = 1 };
+
+	info->cap_offset = sizeof(*info);
+	memcpy((char *)arg + sizeof(*info), &cap, sizeof(cap));
+}
+
+/* The capability of a region, in *@ret_cap, and how much room it takes behind the info; 0: it has none. */
+enum cap { CAP_NONE, CAP_TYPE, CAP_SPARSE, CAP_MSIX_MAPPABLE };
+
+static size_t region_cap(const struct sim_device *dev, uint32_t index, enum cap *ret_cap)
+{
+	const struct sim_profile *profile = vfmi_sim_profile(dev);
+	const struct sim_region *region = &profile->region[index];
+	const bool maps = region->flags & VFIO_REGION_INFO_FLAG_MMAP;
+	const uint32_t msix_bar = dev->plain_bar ? SIM_PLAIN_BAR : 0;
+
+	*ret_cap = region->type ? CAP_TYPE : CAP_NONE;
+	if (region->type)
+		return sizeof(struct vfio_region_info_cap_type);
+	if (maps && region->size == UINT64_MAX && !dev->plain_bar) {
+		*ret_cap = CAP_SPARSE;
+		return sizeof(struct vfio_region_info_cap_sparse_mmap) + sizeof(struct vfio_region_sparse_mmap_area);
+	}
+	if (maps && profile->msix_cap && index == msix_bar) {
+		*ret_cap = CAP_MSIX_MAPPABLE;
+		return sizeof(struct vfio_info_cap_header);
+	}
+	return 0;
+}
+
+static void put_cap(struct sim_device *dev, struct vfio_region_info *info, enum cap cap, void *arg)
+{
+	if (cap == CAP_SPARSE)
+		put_sparse(dev, info, arg);
+	else if (cap == CAP_MSIX_MAPPABLE)
+		put_msix_mappable(info, arg);
+	else
+		put_type(info, &vfmi_sim_profile(dev)->region[info->index], arg);
+}
+
 int vfmi_sim_region_info(struct vfm_sim *sim, struct sim_device *dev, void *arg)
 {
 	const struct sim_profile *profile = vfmi_sim_profile(dev);
-	const size_t with_type = sizeof(struct vfio_region_info) + sizeof(struct vfio_region_info_cap_type);
-	const size_t with_sparse = sizeof(struct vfio_region_info) + sizeof(struct vfio_region_info_cap_sparse_mmap) +
-				   sizeof(struct vfio_region_sparse_mmap_area);
-	bool sparse;
-	size_t room;
-	const struct sim_region *region;
 	struct vfio_region_info info;
+	enum cap cap;
+	size_t room;
 
 	memcpy(&info, arg, sizeof(info.argsz));
 	if (info.argsz < sizeof(info))
@@ -79,23 +119,19 @@ int vfmi_sim_region_info(struct vfm_sim *sim, struct sim_device *dev, void *arg)
 	if (info.index >= profile->regions ||
 	    (info.index == VFIO_PCI_VGA_REGION_INDEX && !(profile->quirks & SIM_MDEV)))
 		return -EINVAL;
-	region = &profile->region[info.index];
 	info.offset = (uint64_t)info.index << REGION_SHIFT;
 	info.size = vfmi_sim_region_size(dev, info.index);
-	info.flags = region->flags;
+	info.flags = profile->region[info.index].flags;
 	if (profile == &vfmi_sim_mtty && info.index == 1 && dev->ports < 2)
 		info.size = 0;
-	sparse = region->size == UINT64_MAX && (region->flags & VFIO_REGION_INFO_FLAG_MMAP) && !region->type;
-	room = sparse ? with_sparse : with_type;
-	if (sparse || region->type) {
+	room = sizeof(info) + region_cap(dev, info.index, &cap);
+	if (cap != CAP_NONE) {
 		info.flags |= VFIO_REGION_INFO_FLAG_CAPS;
 		if (info.argsz < room) {
 			info.argsz = (uint32_t)room;
 			info.cap_offset = 0;
-		} else if (sparse) {
-			put_sparse(dev, &info, arg);
 		} else {
-			put_type(&info, region, arg);
+			put_cap(dev, &info, cap, arg);
 		}
 	}
 	memcpy(arg, &info, sizeof(info));

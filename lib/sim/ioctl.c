@@ -39,6 +39,8 @@ int vfmi_sim_ioctl(struct vfm_sim *sim, uint32_t id, unsigned long request, void
 		return vfmi_sim_group_ioctl(sim, id, request, arg, call);
 	case SIM_OBJECT_DATA:
 		return vfmi_sim_session_ioctl(sim, object, request, arg);
+	case SIM_OBJECT_DMABUF:
+		return -ENOTTY;
 	default:
 		return -EBADF;
 	}
@@ -112,6 +114,7 @@ static void feature_name(struct sim_call *call, const struct vfio_device_feature
 		{ VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, "VFIO_DEVICE_FEATURE(DMA_LOGGING_STOP)" },
 		{ VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, "VFIO_DEVICE_FEATURE(DMA_LOGGING_REPORT)" },
 		{ VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, "VFIO_DEVICE_FEATURE(MIG_DATA_SIZE)" },
+		{ VFIO_DEVICE_FEATURE_DMA_BUF, "VFIO_DEVICE_FEATURE(DMA_BUF)" },
 		{ VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, "VFIO_DEVICE_FEATURE(MIG_PRECOPY_INFOv2)" },
 	};
 	size_t i;

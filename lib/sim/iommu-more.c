@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "spaces.h"
@@ -28,46 +29,76 @@ static int access_check(struct vfm_sim *sim, uint32_t flags, uint64_t iova, uint
 
 /* files: this process maps them itself, so that they stay reachable whatever the program does with its own mapping */
 
+static bool is_pinned_kind(int fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	return S_ISREG(st->st_mode) && !fstatfs(fd, &fs) &&
+	       ((uint32_t)fs.f_type == VFMI_FS_TMPFS || (uint32_t)fs.f_type == VFMI_FS_HUGETLBFS);
+}
+
+/* The kernel pins for writing what was opened for reading, and nobody can map it so: writes to it fail here. */
+static void *file_mmap(const struct vfm_sim *sim, int fd, uint64_t start, uint64_t length, bool write)
+{
+	void *ptr = MAP_FAILED;
+	int r = vfmi_sim_map_pages(sim, NULL, (size_t)length, PROT_READ | (write ? PROT_WRITE : 0), MAP_SHARED, fd,
+				   (off_t)start, &ptr);
+
+	return write && r == -EACCES ? file_mmap(sim, fd, start, length, false) : ptr;
+}
+
+/* Any file may be mapped, since it is looked at when there is a page table; what cannot be pinned then is odd. */
 static int file_open(struct vfm_sim *sim, int fd, uint64_t start, struct sim_map *map)
 {
-	int prot = PROT_READ | (map->flags & IOMMU_IOAS_MAP_WRITEABLE ? PROT_WRITE : 0);
+	const uint64_t page = sim->machine->page_size, skip = start % page;
 	struct stat st;
-	void *ptr;
+	void *ptr = MAP_FAILED;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	ptr = mmap(NULL, (size_t)map->length, prot, MAP_SHARED, fd, (off_t)start);
-	if (ptr == MAP_FAILED)
-		return -errno;
-	map->vaddr = (uintptr_t)ptr;
+	if (is_pinned_kind(fd, &st) && map->length <= UINT64_MAX - 2 * page)
+		ptr = file_mmap(sim, fd, start - skip, (map->length + skip + page - 1) & ~(page - 1),
+				map->flags & IOMMU_IOAS_MAP_WRITEABLE);
+	map->vaddr = (ptr == MAP_FAILED ? 0 : (uintptr_t)ptr) + skip;
 	map->pid = (uint32_t)sim->pid;
 	map->start_time = vfmi_sim_own_start(sim);
 	map->file_dev = st.st_dev;
 	map->file_ino = st.st_ino;
 	map->file_at = start;
-	map->flags |= SIM_MAP_FILE;
+	map->flags |= ptr == MAP_FAILED ? SIM_MAP_ODD_FILE : SIM_MAP_FILE;
 	return 0;
 }
 
-static void file_drop(const struct sim_map *map)
+/* A mapping reaches beyond the end of its file, memory does not. */
+int vfmi_sim_file_check(const struct vfm_sim *sim, const struct sim_map *map)
 {
-	if (map->flags & SIM_MAP_FILE)
-		munmap((void *)(uintptr_t)map->vaddr, (size_t)map->length);
+	uint8_t last;
+
+	if (map->flags & SIM_MAP_ODD_FILE)
+		return -EINVAL;
+	if (!(map->flags & SIM_MAP_FILE) || map->pid != (uint32_t)sim->pid ||
+	    vfmi_sim_memory(map->pid, map->vaddr + (map->length - 1), &last, 1, false))
+		return 0;
+	return -EINVAL;
 }
 
 /* A mapping of its own for a copy: the original may go first. */
 static void file_again(const struct vfm_sim *sim, const struct sim_map *from, struct sim_map *piece)
 {
+	const uint64_t page = sim->machine->page_size, skip = piece->vaddr % page;
+	const size_t length = (size_t)((piece->length + skip + page - 1) & ~(page - 1));
 	void *ptr;
 
+	piece->flags |= from->flags & (SIM_MAP_ODD_FILE | SIM_MAP_DMABUF | SIM_MAP_REVOKED);
 	if (!(from->flags & SIM_MAP_FILE) || from->pid != (uint32_t)sim->pid)
 		return;
-	ptr = mremap((void *)(uintptr_t)piece->vaddr, 0, (size_t)piece->length, MREMAP_MAYMOVE);
-	if (ptr == MAP_FAILED)
+	if (vfmi_sim_map_pages(sim, NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &ptr))
 		return;
-	piece->vaddr = (uintptr_t)ptr;
+	if (mremap((void *)(uintptr_t)(piece->vaddr - skip), 0, length, MREMAP_MAYMOVE | MREMAP_FIXED, ptr) != ptr) {
+		munmap(ptr, length);
+		return;
+	}
+	piece->vaddr = (uintptr_t)ptr + skip;
 	piece->flags |= SIM_MAP_FILE;
 }
 
@@ -76,7 +107,7 @@ int vfmi_sim_ioas_map_file(struct vfm_sim *sim, uint32_t ctx, void *arg)
 	struct iommu_ioas_map_file *cmd = arg;
 	struct sim_map map = { .iova = cmd->iova, .length = cmd->length, .flags = cmd->flags };
 	struct sim_space *space;
-	uint64_t end;
+	uint64_t last;
 	int r = access_check(sim, cmd->flags, cmd->iova, cmd->length);
 
 	if (r)
@@ -86,16 +117,16 @@ int vfmi_sim_ioas_map_file(struct vfm_sim *sim, uint32_t ctx, void *arg)
 		return vfmi_sim_unknown_id(sim, cmd->ioas_id);
 	if (!cmd->length)
 		return -EINVAL;
-	if (vfmi_add_overflows(cmd->start, cmd->length, &end))
+	if (vfmi_add_overflows(cmd->start, cmd->length - 1, &last))
 		return -EOVERFLOW;
-	if (cmd->start % sim->machine->page_size)
-		return -EINVAL;
-	r = file_open(sim, cmd->fd, cmd->start, &map);
+	r = vfmi_sim_dma_buf_map(sim, cmd->fd, cmd->start, &map);
+	if (r > 0)
+		r = file_open(sim, cmd->fd, cmd->start, &map);
 	if (r)
 		return r;
 	r = vfmi_sim_ioas_map(sim, space, &map);
 	if (r)
-		file_drop(&map);
+		vfmi_sim_map_drop_file(sim, &map);
 	else
 		cmd->iova = map.iova;
 	return r;
@@ -129,9 +160,10 @@ static int copy_place(struct vfm_sim *sim, struct sim_space *to, uint32_t slot, 
 {
 	const struct sim_map *map = vfmi_sim_map_next(sim, slot, cmd->src_iova, cmd->src_iova);
 	struct sim_map all = { .vaddr = map->vaddr + (cmd->src_iova - map->iova),
+			       .file_at = map->file_at + (cmd->src_iova - map->iova),
 			       .iova = cmd->dst_iova,
 			       .length = cmd->length,
-			       .flags = cmd->flags };
+			       .flags = cmd->flags | (map->flags & SIM_OF_A_FILE) };
 	int r = vfmi_sim_map_check(sim, vfmi_sim_slot(sim, to), &all);
 
 	*ret_iova = all.iova;
@@ -151,6 +183,7 @@ static int copy_pieces(struct vfm_sim *sim, struct sim_space *to, uint32_t slot,
 		struct sim_map piece = *map;
 
 		piece.vaddr += skip;
+		piece.file_at += skip;
 		piece.iova = iova + done;
 		piece.length = vfmi_min_u64(map->length - skip, cmd->length - done);
 		piece.flags = cmd->flags | SIM_MAP_COPY | IOMMU_IOAS_MAP_FIXED_IOVA;
@@ -161,7 +194,7 @@ static int copy_pieces(struct vfm_sim *sim, struct sim_space *to, uint32_t slot,
 		file_again(sim, map, &piece);
 		r = vfmi_sim_ioas_map(sim, to, &piece);
 		if (r)
-			file_drop(&piece);
+			vfmi_sim_map_drop_file(sim, &piece);
 		if (!r)
 			done += piece.length;
 	}
@@ -209,7 +242,7 @@ static void take_over(struct vfm_sim *sim, struct sim_map *map)
 	struct sim_map mine = *map;
 	int fd = map->pid == (uint32_t)sim->pid ? -1 : file_find(map);
 
-	if (fd < 0 || file_open(sim, fd, map->file_at, &mine))
+	if (fd < 0 || (map->flags & SIM_MAP_ODD_FILE) || file_open(sim, fd, map->file_at, &mine))
 		return;
 	map->vaddr = mine.vaddr;
 	map->start_time = mine.start_time;
@@ -231,7 +264,7 @@ int vfmi_sim_change_process(struct vfm_sim *sim, uint32_t ctx, void *arg)
 		return -EOPNOTSUPP;
 	}
 	for (i = 0; i < sim->machine->maps_used; i++)
-		if (of_iommufd(sim, vfmi_sim_map_at(sim, i), ctx) && !(vfmi_sim_map_at(sim, i)->flags & SIM_MAP_FILE))
+		if (of_iommufd(sim, vfmi_sim_map_at(sim, i), ctx) && !(vfmi_sim_map_at(sim, i)->flags & SIM_OF_A_FILE))
 			return -EINVAL;
 	for (i = 0; i < sim->machine->maps_used; i++)
 		if (of_iommufd(sim, vfmi_sim_map_at(sim, i), ctx))

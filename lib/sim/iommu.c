@@ -145,12 +145,12 @@ int vfmi_sim_map_check(struct vfm_sim *sim, uint32_t slot, struct sim_map *map)
 {
 	uint64_t end;
 	int r;
-	bool too_long = map->length > UINT64_MAX - sim->machine->page_size;
+	bool too_long = map->length > UINT64_MAX - sim->machine->page_size, file = map->flags & SIM_OF_A_FILE;
 
 	/* Which is looked at first changed with maps of files. */
 	if (too_long && sim->machine->host.kernel < SIM_KERNEL(6, 13))
 		return -EINVAL;
-	if (vfmi_add_overflows(map->vaddr, map->length, &end))
+	if (!file && vfmi_add_overflows(map->vaddr, map->length, &end))
 		return -EOVERFLOW;
 	if (too_long)
 		return -EINVAL;
@@ -158,8 +158,9 @@ int vfmi_sim_map_check(struct vfm_sim *sim, uint32_t slot, struct sim_map *map)
 		vfmi_sim_strict(sim, "mapping of %#lx bytes", (unsigned long)map->length);
 		return -EINVAL;
 	}
-	r = map->flags & IOMMU_IOAS_MAP_FIXED_IOVA ? check_place(sim, slot, map)
-						   : vfmi_sim_place(sim, slot, map->vaddr, map->length, &map->iova);
+	r = map->flags & IOMMU_IOAS_MAP_FIXED_IOVA
+		    ? check_place(sim, slot, map)
+		    : vfmi_sim_place(sim, slot, file ? map->file_at : map->vaddr, map->length, &map->iova);
 	if (r)
 		return r;
 	if (map->vaddr % sim->machine->page_size % vfmi_sim_alignment(sim, slot))
@@ -170,11 +171,16 @@ int vfmi_sim_map_check(struct vfm_sim *sim, uint32_t slot, struct sim_map *map)
 /* Memory is looked at when it is pinned, and that is when there is a page table. */
 static int pin_check(struct vfm_sim *sim, uint32_t slot, const struct sim_map *map)
 {
-	if (!vfmi_sim_pinned(sim, slot) || (map->flags & SIM_MAP_COPY))
+	int r;
+
+	if (!vfmi_sim_pinned(sim, slot))
 		return 0;
+	r = vfmi_sim_file_check(sim, map);
+	if (r || (map->flags & SIM_MAP_COPY))
+		return r;
 	if (!(map->flags & ACCESS))
 		return -EINVAL; /* which only the container that an iommufd can be lets come so far */
-	if (map->pid == (uint32_t)sim->pid &&
+	if (map->pid == (uint32_t)sim->pid && !(map->flags & SIM_OF_A_FILE) &&
 	    (!vfmi_sim_is_mapped(map->vaddr, map->length, map->flags & IOMMU_IOAS_MAP_WRITEABLE) ||
 	     vfmi_sim_books_is_region(sim, map->vaddr, map->length)))
 		return -EFAULT;

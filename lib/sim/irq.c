@@ -379,11 +379,41 @@ static int arm_block(struct vfm_sim *sim, struct sim_device *dev, const struct v
 	return r;
 }
 
+/* How many of @end vectors the platform gives. */
+static uint32_t given(const struct sim_device *dev, uint32_t end)
+{
+	return dev->vectors_max && dev->vectors_max < end ? dev->vectors_max : end;
+}
+
+static int arm_messages(struct vfm_sim *sim, struct sim_device *dev, const struct vfio_irq_set *set, bool ours)
+{
+	const uint32_t end = set->start + set->count;
+	uint32_t i;
+	int r;
+
+	if (ours && end > dev->irq.vectors)
+		return -EINVAL;
+	if (!ours && end == 0)
+		return -ERANGE; /* the kernel asks its PCI core for no vector at all */
+	if (!ours && given(dev, end) < end)
+		return (int)given(dev, end); /* how vfio-pci says so; none is enabled */
+	r = given(dev, end) < end ? -ENOSPC : arm_block(sim, dev, set);
+	for (i = set->start; r == -ENOSPC && i < end; i++)
+		disarm(sim, dev, i);
+	if (r && !ours)
+		vectors_off(sim, dev);
+	if (r || ours)
+		return r;
+	dev->irq.type = set->index;
+	dev->irq.vectors = set->index == VFIO_PCI_MSIX_IRQ_INDEX && !dev->msix_static ? irq_count(dev, set->index)
+										      : end;
+	return 0;
+}
+
 static int set_messages(struct vfm_sim *sim, struct sim_device *dev, const struct vfio_irq_set *set)
 {
 	bool ours = dev->irq.type == set->index;
 	uint32_t i;
-	int r;
 
 	if (ours && !set->count && (set->flags & VFIO_IRQ_SET_DATA_NONE)) {
 		vectors_off(sim, dev);
@@ -391,22 +421,8 @@ static int set_messages(struct vfm_sim *sim, struct sim_device *dev, const struc
 	}
 	if (!ours && dev->irq.type != SIM_IRQ_NONE)
 		return -EINVAL;
-	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
-		if (ours && set->start + set->count > dev->irq.vectors)
-			return -EINVAL;
-		if (!ours && set->start + set->count == 0)
-			return -ERANGE; /* the kernel asks its PCI core for no vector at all */
-		r = arm_block(sim, dev, set);
-		if (r && !ours)
-			vectors_off(sim, dev);
-		if (r || ours)
-			return r;
-		dev->irq.type = set->index;
-		dev->irq.vectors = set->index == VFIO_PCI_MSIX_IRQ_INDEX && !dev->msix_static
-					   ? irq_count(dev, set->index)
-					   : set->start + set->count;
-		return 0;
-	}
+	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD)
+		return arm_messages(sim, dev, set, ours);
 	if (!ours)
 		return -EINVAL;
 	for (i = 0; i < set->count; i++)

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define SIM_MAGIC "VFMSIM\r\n"
-#define SIM_VERSION 4u
+#define SIM_VERSION 5u
 
 #define SIM_MAX_DEVICES 32u
 #define SIM_MAX_OBJECTS 512u
@@ -46,18 +46,22 @@ enum sim_object_kind {
 	SIM_OBJECT_CONTAINER = 4,
 	SIM_OBJECT_GROUP = 5,
 	SIM_OBJECT_DEVICE = 6, /* a device as its group gave it */
+	SIM_OBJECT_DMABUF = 7, /* of parts of a BAR */
 };
 
 struct sim_object {
 	uint32_t kind;	 /* written last when made, first when gone */
-	uint32_t device; /* CDEV, DATA, DEVICE */
-	uint32_t serial; /* DATA: session it belongs to */
-	uint32_t saving; /* DATA */
+	uint32_t device; /* CDEV, DATA, DEVICE, DMABUF */
+	uint32_t serial; /* DATA: session it belongs to. DMABUF: parts */
+	uint32_t saving; /* DATA. DMABUF: its device was closed */
 	uint32_t closed; /* IOMMUFD, CONTAINER, GROUP: no descriptor any more, kept by what still uses it */
-	uint32_t group;	 /* GROUP: its number */
-	/* GROUP: its container or iommufd, object + 1. CONTAINER: address space, slot + 1. IOMMUFD: compat IOAS, id */
+	uint32_t group;	 /* GROUP: its number. DMABUF: BAR */
+	/*
+	 * GROUP: its container or iommufd, object + 1. CONTAINER: address space, slot + 1. IOMMUFD: compat IOAS, id.
+	 * DMABUF: first page in the BAR.
+	 */
 	uint32_t link;
-	uint32_t mode; /* CONTAINER: what VFIO_SET_IOMMU said. IOMMUFD: enum sim_iommufd_mode */
+	uint32_t mode; /* CONTAINER: what VFIO_SET_IOMMU said. IOMMUFD: enum sim_iommufd_mode. DMABUF: pages */
 };
 
 enum sim_iommufd_mode {
@@ -103,6 +107,10 @@ enum sim_map_flag {			      /* beside IOMMU_IOAS_MAP_* */
 		    SIM_MAP_FILE = 0x100,     /* of a file that this machine has mapped itself */
 		    SIM_MAP_COPY = 0x200,     /* charged elsewhere */
 		    SIM_MAP_NO_VADDR = 0x400, /* VFIO_DMA_UNMAP_FLAG_VADDR */
+		    SIM_MAP_ODD_FILE = 0x800, /* of a file that cannot be pinned: never any page table's */
+		    /* of a BAR: device in file_ino, BAR in file_dev, vaddr the place in it */
+		    SIM_MAP_DMABUF = 0x1000,
+		    SIM_MAP_REVOKED = 0x2000, /* and leads nowhere any more */
 };
 
 struct sim_map {
@@ -318,6 +326,8 @@ struct sim_device {
 	uint32_t unready;	  /* enum sim_unready */
 	uint32_t intx;		  /* enum sim_intx */
 	uint32_t msix_static;	  /* vectors cannot be added */
+	uint32_t vectors_max;	  /* of MSI and MSI-X that the platform gives, 0 for no limit */
+	uint32_t plain_bar;	  /* the contents are an ordinary BAR, of any size, with the MSI-X table in it */
 	uint32_t sriov;		  /* a physical function */
 	char pf[16];		  /* of a virtual one: its address, else empty */
 	uint64_t contents_at;

@@ -58,6 +58,7 @@ struct vfm_sim {
 	struct sim_clock *clock;
 	pthread_mutex_t lock;		  /* threads of this process; taken before the machine's */
 	uint64_t owed_ns;		  /* time that passes for who holds it, once it is let go */
+	bool in_peer;			  /* a device is at another one's BAR */
 	struct sim_local_signal *signals; /* [devices][SIM_SIGNALS] */
 
 	pthread_mutex_t books; /* what follows; innermost */
@@ -115,6 +116,7 @@ void vfmi_sim_reap(struct vfm_sim *sim);
 /* books.c: what this process has open, faults, counters; locks itself */
 int vfmi_sim_books_opened(struct vfm_sim *sim, int fd); /* fd back */
 void vfmi_sim_books_closed(struct vfm_sim *sim, int fd);
+uint32_t vfmi_sim_books_open(struct vfm_sim *sim); /* how many of them are */
 void vfmi_sim_books_mapped(struct vfm_sim *sim, void *ptr, size_t length);
 bool vfmi_sim_books_is_region(struct vfm_sim *sim, uint64_t vaddr, uint64_t length);
 bool vfmi_sim_books_unmapped(struct vfm_sim *sim, void *ptr, size_t length);
@@ -132,6 +134,7 @@ int vfmi_sim_tree_stat(struct vfm_sim *sim, const char *path, bool follow, struc
 ssize_t vfmi_sim_tree_readlink(struct vfm_sim *sim, const char *path, char *buf, size_t room);
 int vfmi_sim_tree_list(struct vfm_sim *sim, const char *path, vfmi_listdir_fn *fn, void *user);
 bool vfmi_sim_tree_owns(const char *path);
+int vfmi_sim_text_open(const char *text); /* a file that holds it */
 void vfmi_sim_cdev_stat(const struct sim_device *dev, struct stat *st);
 void vfmi_sim_iommu_stat(struct stat *st);
 void vfmi_sim_container_stat(struct stat *st);
@@ -153,6 +156,9 @@ uint64_t vfmi_sim_region_size(const struct sim_device *dev, uint32_t index);
 bool vfmi_sim_is_ready(const struct vfm_sim *sim, const struct sim_device *dev);
 ssize_t vfmi_sim_region_rw(struct vfm_sim *sim, struct sim_device *dev, void *buf, size_t length, uint64_t offset,
 			   bool write);
+/* mmap as on a host with the machine's pages: where its own are smaller, addresses are still multiples of those. */
+int vfmi_sim_map_pages(const struct vfm_sim *sim, void *hint, size_t length, int prot, int flags, int fd, off_t at,
+		       void **ret_ptr);
 int vfmi_sim_region_map(struct vfm_sim *sim, struct sim_device *dev, int fd, void *hint, size_t length, int prot,
 			int flags, uint64_t offset, void **ret_ptr);
 
@@ -196,6 +202,10 @@ ssize_t vfmi_sim_config_rw(struct vfm_sim *sim, struct sim_device *dev, uint8_t 
 			   bool write);
 bool vfmi_sim_config_master(const struct sim_device *dev);
 bool vfmi_sim_config_memory(const struct sim_device *dev);
+
+/* dma-buf.c: the maps of its BARs lead nowhere from now on; and no map is made of them any more */
+void vfmi_sim_dma_buf_revoke(struct vfm_sim *sim, const struct sim_device *dev);
+void vfmi_sim_dma_buf_closed(struct vfm_sim *sim, const struct sim_device *dev);
 uint32_t vfmi_sim_config_cap(const struct sim_device *dev, uint8_t id); /* 0: none */
 
 /* feature.c: DEVICE_FEATURE, the migration states */

@@ -166,7 +166,7 @@ void vfmi_sim_map_free(struct vfm_sim *sim, struct sim_map *map)
 	struct sim_machine *machine = sim->machine;
 	struct sim_space *space = &machine->space[map->space];
 	uint32_t node = vfmi_sim_map_index(sim, map) + 1;
-	size_t length = (size_t)map->length;
+	struct sim_map gone = *map;
 
 	vfmi_sim_pages_unmapped(sim, map->space, map->iova, vfmi_sim_map_last(map));
 	begin(sim);
@@ -178,8 +178,17 @@ void vfmi_sim_map_free(struct vfm_sim *sim, struct sim_map *map)
 	machine->maps_live--;
 	set_free(sim, node);
 	end(sim);
-	if ((map->flags & SIM_MAP_FILE) && map->pid == (uint32_t)sim->pid)
-		munmap((void *)(uintptr_t)map->vaddr, length);
+	if (gone.pid == (uint32_t)sim->pid)
+		vfmi_sim_map_drop_file(sim, &gone);
+}
+
+/* A map may begin within a page. */
+void vfmi_sim_map_drop_file(const struct vfm_sim *sim, const struct sim_map *map)
+{
+	const uint64_t skip = map->vaddr % sim->machine->page_size;
+
+	if (map->flags & SIM_MAP_FILE)
+		munmap((void *)(uintptr_t)(map->vaddr - skip), (size_t)(map->length + skip));
 }
 
 int vfmi_sim_map_cut(struct vfm_sim *sim, struct sim_map *map, uint64_t iova)
@@ -188,7 +197,7 @@ int vfmi_sim_map_cut(struct vfm_sim *sim, struct sim_map *map, uint64_t iova)
 	uint64_t below = iova - map->iova;
 	int r;
 
-	if (map->flags & SIM_MAP_FILE)
+	if (map->flags & SIM_OF_A_FILE)
 		return -EINVAL; /* the two halves would share what only one of them can give back */
 	upper.iova = iova;
 	upper.length -= below;

@@ -154,7 +154,7 @@ static void object_gone(struct vfm_sim *sim, uint32_t id)
 /* Device files first: a device that goes may take its group with it, and that its container or iommufd. */
 void vfmi_sim_reap(struct vfm_sim *sim)
 {
-	static const uint32_t order[] = { SIM_OBJECT_CDEV,  SIM_OBJECT_DEVICE,	  SIM_OBJECT_DATA,
+	static const uint32_t order[] = { SIM_OBJECT_CDEV,  SIM_OBJECT_DEVICE,	  SIM_OBJECT_DATA,   SIM_OBJECT_DMABUF,
 					  SIM_OBJECT_GROUP, SIM_OBJECT_CONTAINER, SIM_OBJECT_IOMMUFD };
 	struct sim_machine *machine = sim->machine;
 	size_t pass;

@@ -22,8 +22,8 @@ void vfm_sim_usage(struct vfm_sim *sim, struct vfm_sim_usage *ret)
 		usage.loads = machine->loads;
 		vfmi_sim_leave(sim);
 	}
+	usage.open_fds = vfmi_sim_books_open(sim);
 	pthread_mutex_lock(&sim->books);
-	usage.open_fds = sim->open_count;
 	usage.mmaps = (uint32_t)sim->mapping_count;
 	usage.calls = sim->calls;
 	pthread_mutex_unlock(&sim->books);

@@ -26,9 +26,11 @@ static int enter(struct vfm_sim *sim, struct sim_device *dev, uint32_t power, in
 		return -EINVAL;
 	vfmi_sim_change(sim, dev);
 	r = power == POWER_WAKES ? vfmi_sim_signal_arm(sim, dev, SIM_SIGNAL_WAKE, fd) : 0;
-	if (!r)
-		dev->power = power;
-	return r;
+	if (r)
+		return r;
+	vfmi_sim_dma_buf_revoke(sim, dev);
+	dev->power = power;
+	return 0;
 }
 
 static int enter_with_wakeup(struct vfm_sim *sim, struct sim_device *dev, const struct vfio_device_feature *feature)

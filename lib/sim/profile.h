@@ -35,6 +35,8 @@ struct sim_region {
 };
 
 #define SIM_REGIONS 11u
+#define SIM_PLAIN_BAR 4u       /* where bar=plain has the MSI-X table, at its start; else it is in BAR 0 */
+#define SIM_MSIX_TABLE 0x2000u /* there */
 
 struct sim_profile {
 	const char *name;

@@ -13,6 +13,7 @@
 
 #include "profile.h"
 #include "seam.h"
+#include "spaces.h"
 #include "uapi/vfio.h"
 
 #define NAP_NS 20000
@@ -42,6 +43,36 @@ static void complain(struct vfm_sim *sim, const char *what, int fd)
 
 /* files */
 
+/* With memlock= the machine's limit is the process's, and what there is to be said of locked memory. */
+static bool owns_limit(const struct vfm_sim *sim)
+{
+	return sim->machine->host.memlock != UINT64_MAX;
+}
+
+static int open_status(struct vfm_sim *sim)
+{
+	unsigned long long kib;
+	char text[128];
+	int r = vfmi_sim_enter(sim);
+
+	if (r)
+		return r;
+	kib = (vfmi_sim_locked(sim) + 1023) / 1024;
+	vfmi_sim_leave(sim);
+	snprintf(text, sizeof(text), "Name:\tsimulated\nVmLck:\t%8llu kB\nVmPin:\t%8llu kB\nCapEff:\t%016x\n", kib, kib,
+		 0u);
+	return vfmi_sim_text_open(text);
+}
+
+static int machine_open(struct vfm_sim *sim, const char *path, int flags, mode_t mode)
+{
+	if (vfmi_sim_tree_owns(path))
+		return vfmi_sim_tree_open(sim, path, flags);
+	if (owns_limit(sim) && !strcmp(path, "/proc/self/status"))
+		return open_status(sim);
+	return sim->host->ops->open(sim->host, path, flags, mode);
+}
+
 static int seam_open(struct vfmi_sys *sys, const char *path, int flags, mode_t mode)
 {
 	struct sim_call call = CALL("open", EMFILE);
@@ -49,9 +80,7 @@ static int seam_open(struct vfmi_sys *sys, const char *path, int flags, mode_t m
 
 	if (fails(sim, &call))
 		return -call.error;
-	return after_open(sim, &call,
-			  vfmi_sim_tree_owns(path) ? vfmi_sim_tree_open(sim, path, flags)
-						   : sim->host->ops->open(sim->host, path, flags, mode));
+	return after_open(sim, &call, machine_open(sim, path, flags, mode));
 }
 
 static int seam_close(struct vfmi_sys *sys, int fd)
@@ -205,6 +234,27 @@ static int seam_fstat(struct vfmi_sys *sys, int fd, struct stat *st)
 	struct vfm_sim *sim = vfmi_sim_of(sys);
 
 	return fails(sim, &call) ? -call.error : after(&call, machine_fstat(sim, fd, st));
+}
+
+/* Files of the machine are of the inodes without a name; the rest is the running kernel's. */
+static int machine_fstatfs(struct vfm_sim *sim, int fd, struct statfs *st)
+{
+	uint32_t id, kind;
+
+	kind = kind_of(sim, fd, &id);
+	if (kind == SIM_OBJECT_NONE)
+		return sim->host->ops->fstatfs(sim->host, fd, st);
+	memset(st, 0, sizeof(*st));
+	st->f_type = kind == SIM_OBJECT_DMABUF ? VFMI_FS_DMABUF : VFMI_FS_ANON_INODE;
+	return 0;
+}
+
+static int seam_fstatfs(struct vfmi_sys *sys, int fd, struct statfs *st)
+{
+	struct sim_call call = CALL("fstatfs", EIO);
+	struct vfm_sim *sim = vfmi_sim_of(sys);
+
+	return fails(sim, &call) ? -call.error : after(&call, machine_fstatfs(sim, fd, st));
 }
 
 static int seam_fchmod(struct vfmi_sys *sys, int fd, mode_t mode)
@@ -518,7 +568,7 @@ static int seam_mmap(struct vfmi_sys *sys, void *hint, size_t length, int prot, 
 		return -call.error;
 	kind = fd >= 0 ? kind_of(sim, fd, &id) : SIM_OBJECT_NONE;
 	if (kind == SIM_OBJECT_NONE)
-		r = sim->host->ops->mmap(sim->host, hint, length, prot, flags, fd, offset, ret_ptr);
+		r = vfmi_sim_map_pages(sim, hint, length, prot, flags, fd, offset, ret_ptr);
 	else if (kind == SIM_OBJECT_CDEV || kind == SIM_OBJECT_DEVICE)
 		r = map_region(sim, id, hint, length, prot, flags, fd, offset, ret_ptr);
 	else
@@ -586,7 +636,14 @@ static int seam_getrlimit(struct vfmi_sys *sys, int resource, struct rlimit *lim
 	struct sim_call call = CALL("getrlimit", EPERM);
 	struct vfm_sim *sim = vfmi_sim_of(sys);
 
-	return fails(sim, &call) ? -call.error : after(&call, sim->host->ops->getrlimit(sim->host, resource, limit));
+	int r;
+
+	if (fails(sim, &call))
+		return -call.error;
+	r = sim->host->ops->getrlimit(sim->host, resource, limit);
+	if (r >= 0 && resource == RLIMIT_MEMLOCK && owns_limit(sim))
+		limit->rlim_cur = limit->rlim_max = (rlim_t)sim->machine->host.memlock;
+	return after(&call, r);
 }
 
 static int seam_pidfd_open(struct vfmi_sys *sys, pid_t pid)
@@ -617,6 +674,7 @@ const struct vfmi_sys_ops vfmi_sim_ops = {
 	.pwrite = seam_pwrite,
 	.fsync = seam_fsync,
 	.fstat = seam_fstat,
+	.fstatfs = seam_fstatfs,
 	.fchmod = seam_fchmod,
 	.lstat = seam_lstat,
 	.stat = seam_stat,

@@ -112,23 +112,54 @@ bool vfmi_sim_in_windows(const struct vfm_sim *sim, uint32_t slot, uint64_t firs
 
 /* memory */
 
-static bool memory_is_there(const struct vfm_sim *sim, const struct sim_map *map)
+static int memory_check(const struct vfm_sim *sim, const struct sim_map *map)
 {
+	if (map->flags & SIM_OF_A_FILE)
+		return vfmi_sim_file_check(sim, map);
 	return map->pid != (uint32_t)sim->pid ||
-	       vfmi_sim_is_mapped(map->vaddr, map->length, map->flags & IOMMU_IOAS_MAP_WRITEABLE);
+			       vfmi_sim_is_mapped(map->vaddr, map->length, map->flags & IOMMU_IOAS_MAP_WRITEABLE)
+		       ? 0
+		       : -EFAULT;
 }
 
-bool vfmi_sim_over_limit(const struct vfm_sim *sim, uint64_t more)
+/* Where the maps are, or, with @memory, what is behind them. */
+static int maps_check(struct vfm_sim *sim, uint32_t slot, const struct sim_window *list, uint32_t count, bool memory)
+{
+	const struct sim_map *map;
+	uint64_t from = 0;
+	int r = 0;
+
+	while (!r && (map = vfmi_sim_map_next(sim, slot, from, UINT64_MAX))) {
+		if (memory)
+			r = memory_check(sim, map);
+		else if (!inside(list, count, map->iova, vfmi_sim_map_last(map)) ||
+			 (map->iova | map->length | map->vaddr) % sim->machine->page_size)
+			r = -EADDRINUSE;
+		from = vfmi_sim_map_last(map) + 1;
+		if (!from)
+			break;
+	}
+	return r;
+}
+
+uint64_t vfmi_sim_locked(const struct vfm_sim *sim)
 {
 	uint64_t used = 0;
 	uint32_t i;
 
-	if (sim->machine->host.memlock == UINT64_MAX)
-		return false;
 	for (i = 0; i < SIM_MAX_SPACES; i++)
 		if (sim->machine->space[i].id && vfmi_sim_pinned(sim, i))
 			used += sim->machine->space[i].bytes;
-	return vfmi_add_overflows(used, more, &used) || used > sim->machine->host.memlock;
+	return used;
+}
+
+bool vfmi_sim_over_limit(const struct vfm_sim *sim, uint64_t more)
+{
+	uint64_t used;
+
+	if (sim->machine->host.memlock == UINT64_MAX)
+		return false;
+	return vfmi_add_overflows(vfmi_sim_locked(sim), more, &used) || used > sim->machine->host.memlock;
 }
 
 /* What is mapped already has to fit what is asked for now. */
@@ -138,22 +169,16 @@ int vfmi_sim_space_check(struct vfm_sim *sim, uint32_t slot, bool device)
 	bool pinned = vfmi_sim_pinned(sim, slot);
 	struct sim_window list[SIM_MAX_WINDOWS];
 	uint32_t i, n = windows(true, device || vfmi_sim_attached(sim, slot, true), list);
-	const struct sim_map *map;
-	uint64_t from = 0;
+	int r;
 
 	for (i = 0; i < space->allowed_count; i++)
 		if (!inside(list, n, space->allowed[i].first, space->allowed[i].last))
 			return -EADDRINUSE;
-	while ((map = vfmi_sim_map_next(sim, slot, from, UINT64_MAX))) {
-		if (!inside(list, n, map->iova, vfmi_sim_map_last(map)) ||
-		    (map->iova | map->length | map->vaddr) % sim->machine->page_size)
-			return -EADDRINUSE;
-		if (!pinned && !memory_is_there(sim, map))
-			return -EFAULT;
-		from = vfmi_sim_map_last(map) + 1;
-		if (!from)
-			break;
-	}
+	r = maps_check(sim, slot, list, n, false);
+	if (!r && !pinned)
+		r = maps_check(sim, slot, list, n, true);
+	if (r)
+		return r;
 	return !pinned && vfmi_sim_over_limit(sim, space->bytes) ? -ENOMEM : 0;
 }
 
@@ -280,13 +305,16 @@ static bool dma_piece(struct vfm_sim *sim, struct sim_device *dev, uint64_t iova
 	const uint32_t right = to_memory ? IOMMU_IOAS_MAP_WRITEABLE : IOMMU_IOAS_MAP_READABLE;
 	const struct sim_map *map = vfmi_sim_map_next(sim, dev->space - 1, iova, iova);
 
-	if (!map || !(map->flags & right))
+	if (!map || !(map->flags & right) || map->flags & SIM_MAP_REVOKED)
 		return false;
 	*ret_done = (size_t)vfmi_min_u64(length, map->length - (iova - map->iova));
-	if (map->pid != (uint32_t)sim->pid && !vfmi_sim_alive(map->pid, map->start_time))
+	if (!(map->flags & SIM_MAP_DMABUF) && map->pid != (uint32_t)sim->pid &&
+	    !vfmi_sim_alive(map->pid, map->start_time))
 		return false;
 	if (to_memory)
 		vfmi_sim_wrote(sim, dev, iova, *ret_done);
+	if (map->flags & SIM_MAP_DMABUF)
+		return vfmi_sim_dma_buf_access(sim, dev, map, iova - map->iova, buf, *ret_done, to_memory);
 	return vfmi_sim_memory(map->pid, map->vaddr + (iova - map->iova), buf, *ret_done, to_memory);
 }
 

@@ -7,6 +7,7 @@
 
 #define SIM_CONTAINER_SPACE UINT32_MAX /* struct sim_space.id of what belongs to a container */
 #define SIM_MAX_WINDOWS 3u
+#define SIM_OF_A_FILE ((uint32_t)SIM_MAP_FILE | SIM_MAP_ODD_FILE) /* by IOMMU_IOAS_MAP_FILE */
 
 /* maps.c */
 struct sim_map *vfmi_sim_map_next(struct vfm_sim *sim, uint32_t slot, uint64_t first, uint64_t last);
@@ -16,6 +17,8 @@ int vfmi_sim_map_cut(struct vfm_sim *sim, struct sim_map *map, uint64_t iova); /
 uint64_t vfmi_sim_map_last(const struct sim_map *map);
 uint32_t vfmi_sim_map_index(const struct vfm_sim *sim, const struct sim_map *map);
 struct sim_map *vfmi_sim_map_at(const struct vfm_sim *sim, uint32_t index);
+/* What this machine has mapped for it; begins at a page, at which the map need not. */
+void vfmi_sim_map_drop_file(const struct vfm_sim *sim, const struct sim_map *map);
 void vfmi_sim_maps_repair(struct vfm_sim *sim);
 
 /* space.c */
@@ -31,6 +34,7 @@ bool vfmi_sim_in_windows(const struct vfm_sim *sim, uint32_t slot, uint64_t firs
 /* The space is about to have a page table, and with @device one attached: -EADDRINUSE, -EFAULT, -ENOMEM */
 int vfmi_sim_space_check(struct vfm_sim *sim, uint32_t slot, bool device);
 bool vfmi_sim_over_limit(const struct vfm_sim *sim, uint64_t more);
+uint64_t vfmi_sim_locked(const struct vfm_sim *sim); /* bytes, of all spaces together */
 int vfmi_sim_place(struct vfm_sim *sim, uint32_t slot, uint64_t address, uint64_t length, uint64_t *ret_iova);
 /* [@first, @last], upward; stops at a map that reaches out of it */
 int vfmi_sim_unmap(struct vfm_sim *sim, uint32_t slot, uint64_t first, uint64_t last, uint64_t *ret_bytes,
@@ -47,10 +51,20 @@ int vfmi_sim_ioas_map(struct vfm_sim *sim, struct sim_space *space, struct sim_m
 /* iommu-more.c: the rarer of them */
 int vfmi_sim_ioas_copy(struct vfm_sim *sim, uint32_t ctx, void *arg);
 int vfmi_sim_ioas_map_file(struct vfm_sim *sim, uint32_t ctx, void *arg);
+/* What a page table would find: -EINVAL where it pins no such file, or the file is too short. */
+int vfmi_sim_file_check(const struct vfm_sim *sim, const struct sim_map *map);
 int vfmi_sim_change_process(struct vfm_sim *sim, uint32_t ctx, void *arg);
 int vfmi_sim_allow_iovas(struct vfm_sim *sim, uint32_t ctx, void *arg);
 int vfmi_sim_option(struct vfm_sim *sim, uint32_t ctx, void *arg);
 int vfmi_sim_small_pages(struct vfm_sim *sim, struct sim_space *space);
+
+/* dma-buf.c */
+int vfmi_sim_dma_buf_export(struct vfm_sim *sim, const struct sim_device *dev,
+			    const struct vfio_device_feature *feature, const struct sim_call *call);
+/* To be mapped from @start on, map->length bytes: 1 where @fd is no dma-buf of the machine. */
+int vfmi_sim_dma_buf_map(struct vfm_sim *sim, int fd, uint64_t start, struct sim_map *map);
+bool vfmi_sim_dma_buf_access(struct vfm_sim *sim, struct sim_device *dev, const struct sim_map *map, uint64_t at,
+			     void *buf, size_t length, bool to_bar);
 
 /* hwpt.c */
 struct sim_hwpt *vfmi_sim_hwpt(struct vfm_sim *sim, uint32_t ctx, uint32_t id);

@@ -346,7 +346,7 @@ static int look_up(struct vfm_sim *sim, const char *path, bool follow, struct si
 
 /* what can be done with them */
 
-static int open_text(const char *text)
+int vfmi_sim_text_open(const char *text)
 {
 	int fd = memfd_create("vfiomig-sim-text", MFD_CLOEXEC), r;
 	char path[64];
@@ -398,7 +398,7 @@ int vfmi_sim_tree_open(struct vfm_sim *sim, const char *path, int flags)
 		return r == -ENOENT && (flags & O_CREAT) ? -EACCES : r;
 	switch (node.kind) {
 	case NODE_TEXT:
-		return (flags & O_ACCMODE) == O_RDONLY ? open_text(node.text) : -EACCES;
+		return (flags & O_ACCMODE) == O_RDONLY ? vfmi_sim_text_open(node.text) : -EACCES;
 	case NODE_CDEV:
 		return open_object(sim, SIM_OBJECT_CDEV, node.device, flags);
 	case NODE_IOMMU:

@@ -2,6 +2,7 @@
 /* The simulated machine's table of maps: as many as a large guest has, in any order, and after a death midway. */
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -15,6 +16,7 @@
 
 static struct raw m;
 static uint8_t *page;
+static uint8_t copy_of[16];
 
 static void start(void)
 {
@@ -224,10 +226,165 @@ START_TEST(killed_while_mapping)
 }
 END_TEST
 
+/* files */
+
+static void start_files(void)
+{
+	raw_start(&m, NULL, "kernel=6.14;edu,state=64k;edu,state=64k");
+}
+
+static int map_file(int fd, uint64_t at, uint64_t length, uint64_t iova)
+{
+	struct iommu_ioas_map_file cmd = { .size = sizeof(cmd),
+					   .flags = FIXED,
+					   .ioas_id = m.ioas,
+					   .fd = fd,
+					   .start = at,
+					   .length = length,
+					   .iova = iova };
+
+	return raw_ioctl(&m, m.iommufd, IOMMU_IOAS_MAP_FILE, &cmd);
+}
+
+static int memory_file(off_t length)
+{
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, length), 0);
+	return fd;
+}
+
+static int unmap_one(uint64_t iova, uint64_t length)
+{
+	return unmap(iova, &length);
+}
+
+static int bound(void)
+{
+	int fd = raw_open(&m, "/dev/vfio/devices/vfio0");
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(raw_bind(&m, fd), 0);
+	return fd;
+}
+
+static int attach(int fd)
+{
+	uint32_t pt_id = m.ioas;
+
+	return raw_attach(&m, fd, &pt_id);
+}
+
+/* Files are looked at when there is a page table: any may be mapped before, and then no device comes in. */
+START_TEST(odd_files_are_found_at_the_attach)
+{
+	int files[] = { memory_file(4 * PAGE), open("/proc/self/status", O_RDONLY | O_CLOEXEC),
+			open("/dev/zero", O_RDWR | O_CLOEXEC), open("/", O_RDONLY | O_CLOEXEC) };
+	int fd = bound();
+
+	for (int i = 1; i < 4; i++) {
+		ck_assert_int_ge(files[i], 0);
+		ck_assert_int_eq(map_file(files[i], 0, PAGE, 0x1000), 0);
+		ck_assert_int_eq(attach(fd), -EINVAL);
+		ck_assert_int_eq(unmap_one(0x1000, PAGE), 0);
+	}
+	ck_assert_int_eq(map_file(files[0], PAGE, 4 * PAGE, 0), 0); /* a page too long */
+	ck_assert_int_eq(attach(fd), -EINVAL);
+	ck_assert_int_eq(ftruncate(files[0], 5 * PAGE), 0);
+	ck_assert_int_eq(attach(fd), 0);
+	ck_assert_int_eq(map_file(files[0], 2 * PAGE, 4 * PAGE, 0x10000), -EINVAL);
+	for (int i = 1; i < 4; i++)
+		ck_assert_int_eq(map_file(files[i], 0, PAGE, 0x10000), -EINVAL);
+	ck_assert_int_eq(map_file(-1, 0, PAGE, 0x10000), -EBADF);
+	ck_assert_int_eq(unmap_one(0, 4 * PAGE), 0);
+	for (int i = 0; i < 4; i++)
+		close(files[i]);
+	raw_close(&m, fd);
+	raw_stop(&m, 0);
+}
+END_TEST
+
+/* Without a page table every byte is a place; with one, whole pages are. */
+START_TEST(files_begin_within_a_page)
+{
+	int file = memory_file(4 * PAGE), fd = bound();
+	struct iommu_ioas_copy copy = { .size = sizeof(copy),
+					.flags = FIXED,
+					.dst_ioas_id = m.ioas,
+					.src_ioas_id = m.ioas,
+					.length = PAGE,
+					.dst_iova = 0x8000,
+					.src_iova = 0x2000 };
+
+	ck_assert_int_eq(map_file(file, 5, 100, 0x1005), 0);
+	ck_assert_int_eq(attach(fd), -EADDRINUSE);
+	ck_assert_int_eq(unmap_one(0x1005, 100), 0);
+	ck_assert_int_eq(map_file(file, 0, 4 * PAGE, 0x1000), 0);
+	ck_assert_int_eq(raw_ioctl(&m, m.iommufd, IOMMU_IOAS_COPY, &copy), 0);
+	ck_assert_int_eq(attach(fd), 0);
+	ck_assert_int_eq(map_file(file, 5, PAGE, 0x10000), -EINVAL);
+	/* the first may go, the copy stays */
+	ck_assert_int_eq(unmap_one(0x1000, 4 * PAGE), 0);
+	ck_assert_int_eq(pwrite(file, "file", 4, PAGE), 4);
+	raw_pump(&m, fd, 0x8000, 0x8100, 4);
+	ck_assert_int_eq(pread(file, copy_of, 4, PAGE + 0x100), 4);
+	ck_assert_mem_eq(copy_of, "file", 4);
+	ck_assert_int_eq(unmap_one(0x8000, PAGE), 0);
+	close(file);
+	raw_close(&m, fd);
+	raw_stop(&m, 0);
+}
+END_TEST
+
+/* limits */
+
+static uint64_t number_in(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	ck_assert_ptr_nonnull(at);
+	return strtoull(at + strlen(key), NULL, 16);
+}
+
+START_TEST(the_limit_is_the_machines)
+{
+	struct rlimit limit, own;
+	char text[4096];
+	int fd;
+
+	raw_start(&m, NULL, "memlock=64k;edu,state=64k");
+	page = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	fd = raw_device(&m, 0);
+	ck_assert_int_eq(m.sys->ops->getrlimit(m.sys, RLIMIT_MEMLOCK, &limit), 0);
+	ck_assert_uint_eq(limit.rlim_cur, 65536);
+	ck_assert_int_eq(m.sys->ops->getrlimit(m.sys, RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &own), 0);
+	ck_assert_uint_eq(limit.rlim_cur, own.rlim_cur);
+	for (uint64_t iova = 0; iova < 4 * PAGE; iova += PAGE)
+		ck_assert_int_eq(map(FIXED, &iova), 0);
+	ck_assert_int_gt(vfmi_sys_read_file(m.sys, "/proc/self/status", text, sizeof(text)), 0);
+	ck_assert_uint_eq(number_in(text, "CapEff:"), 0);
+	ck_assert_uint_eq(number_in(text, "VmPin:"), 0x16);
+	ck_assert_uint_eq(number_in(text, "VmLck:"), 0x16);
+	raw_close(&m, fd);
+	raw_stop(&m, 0);
+	/* and the host's where none is said */
+	raw_start(&m, NULL, "edu,state=64k");
+	ck_assert_int_eq(m.sys->ops->getrlimit(m.sys, RLIMIT_MEMLOCK, &limit), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_MEMLOCK, &own), 0);
+	ck_assert_uint_eq(limit.rlim_cur, own.rlim_cur);
+	ck_assert_int_gt(vfmi_sys_read_file(m.sys, "/proc/self/status", text, sizeof(text)), 0);
+	ck_assert_ptr_nonnull(strstr(text, "Threads:"));
+	raw_stop(&m, 0);
+	munmap(page, 8 * PAGE);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("sim_maps");
-	TCase *tcase = tcase_create("maps");
+	TCase *tcase = tcase_create("maps"), *files = tcase_create("files"), *limits = tcase_create("limits");
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, start, NULL);
@@ -237,5 +394,11 @@ int main(void)
 	tcase_add_test(tcase, attachments_are_made_anew);
 	tcase_add_test(tcase, killed_while_mapping);
 	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(files, start_files, NULL);
+	tcase_add_test(files, odd_files_are_found_at_the_attach);
+	tcase_add_test(files, files_begin_within_a_page);
+	suite_add_tcase(suite, files);
+	tcase_add_test(limits, the_limit_is_the_machines);
+	suite_add_tcase(suite, limits);
 	return run_suite(suite);
 }

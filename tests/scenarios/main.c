@@ -68,6 +68,28 @@ static void env_stop(struct env *env)
 	vfm_sim_close(env->sim);
 }
 
+/* A simulated machine may have larger pages than this process; an address space with a device tells. */
+static int find_page(const char *sim_spec, uint64_t *ret_page)
+{
+	struct vfm_iommu_info info = { .size = sizeof(info) };
+	struct vfm_device *dev;
+	struct env env;
+	int r;
+
+	r = env_start(&env, sim_spec);
+	if (r)
+		return r;
+	r = env_open(&env, EDU_A, &dev);
+	if (!r)
+		r = vfm_iommu_info(vfm_device_iommu(dev), &info, &env.err);
+	*ret_page = info.page_sizes & -info.page_sizes;
+	if (r || !*ret_page)
+		printf("Bail out! machine: its page size is not known: %s\n", env.err.message);
+	env_close_all(&env);
+	env_stop(&env);
+	return r || !*ret_page;
+}
+
 /* What must hold after every scenario: nothing left open, no call that a correct program does not make. */
 static int check_clean(struct env *env)
 {
@@ -92,6 +114,7 @@ static int check_clean(struct env *env)
 int main(int argc, char **argv)
 {
 	const char *sim = NULL;
+	uint64_t page = 0;
 	size_t number = 0;
 	int failed = 0;
 	int at = 1;
@@ -102,6 +125,8 @@ int main(int argc, char **argv)
 		at += 2;
 	}
 	printf("TAP version 13\n1..%zu\n", count_all());
+	if (find_page(sim, &page))
+		return 1;
 	for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
 		for (const struct scenario *s = tables[t]; s->name; s++) {
 			struct env env;
@@ -114,6 +139,7 @@ int main(int argc, char **argv)
 			}
 			if (env_start(&env, sim))
 				return 1;
+			env.page = page;
 			r = s->run(&env);
 			env_close_all(&env);
 			r = check_clean(&env) || r;

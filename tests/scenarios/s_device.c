@@ -6,7 +6,7 @@
 #include "../kmod/vfiomig_edu.h"
 #include "scenario.h"
 
-#define PAGE 4096ull
+#define PAGE (env->page)
 
 static int open_bind_attach(struct env *env)
 {
@@ -187,7 +187,7 @@ static int map_rules(struct env *env)
 	map.iova = 0xfee00000; /* the MSI window of x86 */
 	REQUIRE_RESULT(vfm_iommu_map(iommu, &map, &env->err), -EINVAL);
 	REQUIRE_RESULT(vfm_iommu_unmap(iommu, 0x100000, PAGE, &env->err), -ENOENT);
-	REQUIRE_RESULT(vfm_iommu_unmap(iommu, 0x101000, PAGE, &env->err), -ENOENT);
+	REQUIRE_RESULT(vfm_iommu_unmap(iommu, 0x100000 + PAGE, PAGE, &env->err), -ENOENT);
 	OK(vfm_iommu_unmap(iommu, 0x100000, 2 * PAGE, &env->err));
 	REQUIRE_RESULT(vfm_iommu_unmap(iommu, 0x100000, 2 * PAGE, &env->err), -ENOENT);
 	map.flags &= ~(uint32_t)VFM_MAP_FIXED;
@@ -244,7 +244,7 @@ static int dma_and_msi(struct env *env)
 	REQUIRE(vfm_device_irq_eventfd(dev, VFM_IRQ_MSI, 0) >= 0);
 	OK(vfm_device_bus_master(dev, true, &env->err));
 	memset(memory, 0x5a, 64);
-	if (edu_dma(env, dev, 0x10000, 64, true, false) || edu_dma(env, dev, 0x11000, 64, false, true))
+	if (edu_dma(env, dev, 0x10000, 64, true, false) || edu_dma(env, dev, 0x10000 + PAGE, 64, false, true))
 		return -1;
 	REQUIRE(!memcmp((char *)memory + PAGE, memory, 64));
 	pfd = (struct pollfd){ .fd = fd, .events = POLLIN };
@@ -266,7 +266,7 @@ static int dma_fault(struct env *env)
 	memset(memory, 0x77, 32);
 	if (edu_dma(env, dev, 0x10000, 32, true, false) || edu_dma(env, dev, 0x4000000, 32, false, false))
 		return -1;
-	if (edu_dma(env, dev, 0x10000, 32, true, false) || edu_dma(env, dev, 0x11000, 32, false, false))
+	if (edu_dma(env, dev, 0x10000, 32, true, false) || edu_dma(env, dev, 0x10000 + PAGE, 32, false, false))
 		return -1;
 	REQUIRE(!memcmp((char *)memory + PAGE, memory, 32));
 	return 0;
@@ -338,9 +338,9 @@ static int two_devices_one_space(struct env *env)
 	OK(vfm_device_bus_master(a, true, &env->err));
 	OK(vfm_device_bus_master(b, true, &env->err));
 	memset(memory, 0x31, 128);
-	if (edu_dma(env, a, 0x40000, 64, true, false) || edu_dma(env, a, 0x41000, 64, false, false))
+	if (edu_dma(env, a, 0x40000, 64, true, false) || edu_dma(env, a, 0x40000 + PAGE, 64, false, false))
 		return -1;
-	if (edu_dma(env, b, 0x40040, 64, true, false) || edu_dma(env, b, 0x41040, 64, false, false))
+	if (edu_dma(env, b, 0x40040, 64, true, false) || edu_dma(env, b, 0x40040 + PAGE, 64, false, false))
 		return -1;
 	REQUIRE(!memcmp((char *)memory + PAGE, memory, 128));
 	/* the memory must be unmapped last: close the one that does not own the space first */

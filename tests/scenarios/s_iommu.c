@@ -6,7 +6,7 @@
 
 #include "scenario.h"
 
-#define PAGE 4096ull
+#define PAGE (env->page)
 
 /* the five modes */
 
@@ -144,13 +144,15 @@ static int container_starts_anew(struct env *env)
 	uint8_t *memory = env_memory(env, PAGE);
 	struct vfm_device *dev;
 	struct vfm_iommu *iommu;
+	int r;
 
 	REQUIRE(memory);
 	if (env_space(env, VFM_BACKEND_TYPE1V2, &iommu))
 		return -1;
 	OK(vfm_device_open_attached(env->ctx, env->names[EDU_A], iommu, &dev, &env->err));
-	OK(env_map(env, iommu, memory, PAGE, PAGE));
+	r = env_map(env, iommu, memory, PAGE, PAGE);
 	vfm_device_close(dev);
+	OK(r);
 	OK(vfm_iommu_info(iommu, &info, &env->err));
 	REQUIRE(info.areas == 0);
 	REQUIRE_RESULT(env_map(env, iommu, memory, PAGE, PAGE), -EAGAIN);
@@ -158,6 +160,113 @@ static int container_starts_anew(struct env *env)
 		return -1;
 	OK(env_map(env, iommu, memory, PAGE, PAGE));
 	return 0;
+}
+
+static int adopt_space(struct env *env, struct vfm_iommu *owner, struct vfm_iommu **ret)
+{
+	VFM_OPTS(vfm_iommu_adopt, from);
+
+	from.backend = vfm_iommu_backend(owner);
+	from.fd = vfm_iommu_fd(owner);
+	from.ioas_id = vfm_iommu_ioas_id(owner);
+	OK(vfm_iommu_adopt(env->ctx, &from, ret, &env->err));
+	return 0;
+}
+
+static int guest_maps(struct env *env, struct vfm_iommu *guest, struct vfm_device *dev, uint8_t *memory)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
+
+	map.vaddr = memory;
+	map.length = PAGE;
+	map.iova = 0x20000;
+	OK(vfm_iommu_adopt_map(guest, &map, &env->err));
+	REQUIRE_RESULT(env_map(env, guest, memory, PAGE, 0x20000), -EEXIST);
+	OK(env_map(env, guest, memory + PAGE, PAGE, 0x30000));
+	return edu_copy(env, dev, memory, 0x20000, memory + PAGE, 0x30000, 4);
+}
+
+/* Who keeps a group in a container keeps its IOMMU, and all maps: those of the one who left too. */
+static int container_is_kept(struct env *env)
+{
+	struct vfm_iommu_info info = { .size = sizeof(info) };
+	uint8_t *memory = env_memory(env, 4 * PAGE);
+	struct vfm_iommu *owner, *guest;
+	struct vfm_device *a, *b;
+
+	REQUIRE(memory && env->opened == 0);
+	if (env_space(env, VFM_BACKEND_TYPE1V2, &owner))
+		return -1;
+	OK(vfm_device_open_attached(env->ctx, env->names[EDU_A], owner, &a, &env->err));
+	env->devs[0] = a;
+	if (adopt_space(env, owner, &guest))
+		return -1;
+	env->iommus[env->opened++] = guest;
+	if (env_add(env, guest, EDU_B, &b))
+		return -1;
+	OK(env_map(env, owner, memory, PAGE, 0x10000));
+	vfm_device_close(a);
+	env->devs[0] = NULL;
+	OK(vfm_iommu_info(owner, &info, &env->err));
+	REQUIRE(info.areas == 1);
+	OK(env_map(env, owner, memory + PAGE, PAGE, 0x20000));
+	if (edu_copy(env, b, memory, 0x10000, memory + PAGE, 0x20000, 1))
+		return -1;
+	OK(vfm_device_open_attached(env->ctx, env->names[EDU_A], owner, &a, &env->err));
+	vfm_device_close(a);
+	OK(vfm_iommu_unmap(owner, 0x20000, PAGE, &env->err));
+	OK(env_map(env, guest, memory + PAGE, PAGE, 0x20000));
+	/* the owner ends, and nobody reaches its memory any more */
+	env->iommus[0] = NULL;
+	vfm_iommu_close(owner);
+	OK(env_map(env, guest, memory + 2 * PAGE, PAGE, 0x10000));
+	return edu_copy(env, b, memory + 2 * PAGE, 0x10000, memory + PAGE, 0x20000, 2);
+}
+
+static uint64_t highest(struct env *env, struct vfm_iommu *iommu)
+{
+	struct vfm_iova_range ranges[64];
+	size_t count = 0;
+
+	if (vfm_iommu_ranges(iommu, ranges, 64, &count, NULL, &env->err) || !count)
+		return 0;
+	return ranges[count - 1].last;
+}
+
+/* Page tables of the library's stay, and with them the reach of the IOMMU; the kernel's own go with their devices. */
+static int aperture(struct env *env, uint32_t flags)
+{
+	VFM_OPTS(vfm_iommu_options, options);
+	struct vfm_hwpt hwpt = { .size = sizeof(hwpt) };
+	struct vfm_iommu *iommu;
+	struct vfm_device *dev;
+	uint64_t narrow, left;
+	bool made;
+
+	options.backend = VFM_BACKEND_IOMMUFD;
+	options.flags = flags;
+	OK(vfm_iommu_open(env->ctx, &options, &iommu, &env->err));
+	env->iommus[env->opened++] = iommu;
+	REQUIRE(highest(env, iommu) == UINT64_MAX);
+	OK(vfm_device_open_attached(env->ctx, env->names[EDU_A], iommu, &dev, &env->err));
+	narrow = highest(env, iommu);
+	made = vfm_iommu_hwpt(iommu, 0, &hwpt) == 0;
+	vfm_device_close(dev);
+	left = highest(env, iommu);
+	REQUIRE(narrow > 0 && narrow < UINT64_MAX);
+	REQUIRE(!made || flags);
+	REQUIRE(left == (made ? narrow : UINT64_MAX));
+	return 0;
+}
+
+static int aperture_goes(struct env *env)
+{
+	return aperture(env, 0);
+}
+
+static int aperture_stays(struct env *env)
+{
+	return aperture(env, VFM_IOMMU_DIRTY_TRACKING);
 }
 
 static int dirty_tracking_wish(struct env *env)
@@ -328,34 +437,101 @@ static int books_of_a_container(struct env *env)
 	if (env_space(env, VFM_BACKEND_TYPE1V2, &iommu) || env_add(env, iommu, EDU_A, &dev))
 		return -1;
 	OK(env_map(env, iommu, memory, 2 * PAGE, 0x40000));
-	REQUIRE_RESULT(env_map(env, iommu, memory, 2 * PAGE, 0x41000), -EEXIST);
+	REQUIRE_RESULT(env_map(env, iommu, memory, 2 * PAGE, 0x40000 + PAGE), -EEXIST);
 	REQUIRE_RESULT(env_map(env, iommu, memory, PAGE, 0xfee00000), -EINVAL);
 	REQUIRE_RESULT(vfm_iommu_unmap(iommu, 0x40000, PAGE, &env->err), -ENOENT);
 	OK(vfm_iommu_unmap(iommu, 0x40000, 2 * PAGE, &env->err));
 	REQUIRE_RESULT(vfm_iommu_unmap(iommu, 0x40000, 2 * PAGE, &env->err), -ENOENT);
-	OK(env_map(env, iommu, memory, 2 * PAGE, 0x41000));
+	OK(env_map(env, iommu, memory, 2 * PAGE, 0x40000 + PAGE));
+	return 0;
+}
+
+/* peers */
+
+#define BAR_AT 0x8000000ull
+#define BAR_BYTES (1ull << 20)
+#define EDU_LIVE 4
+#define PCI_COMMAND 4
+#define PCI_COMMAND_MEMORY 2
+
+static int set_decode(struct env *env, struct vfm_device *dev, bool on)
+{
+	uint16_t command;
+
+	OK(vfm_device_region_read(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
+	command = (uint16_t)(on ? command | PCI_COMMAND_MEMORY : command & ~PCI_COMMAND_MEMORY);
+	OK(vfm_device_region_write(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
+	return 0;
+}
+
+static int map_bar(struct env *env, struct vfm_iommu *iommu, struct vfm_device *of)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
+
+	map.iova = BAR_AT;
+	map.length = BAR_BYTES;
+	return vfm_iommu_map_region(iommu, of, VFM_REGION_BAR0, 0, &map, &env->err);
+}
+
+/* A register that turns into the complement of what is written to it. */
+static int send_live(struct env *env, struct vfm_device *from, struct vfm_device *to, uint8_t *memory, uint32_t value,
+		     uint32_t want)
+{
+	uint32_t got;
+
+	memcpy(memory, &value, sizeof(value));
+	if (edu_dma(env, from, 0x100000, 4, true, false) || edu_dma(env, from, BAR_AT + EDU_LIVE, 4, false, false) ||
+	    set_decode(env, to, true) || edu_reg_read(env, to, EDU_LIVE, &got))
+		return -1;
+	REQUIRE(got == want);
+	return 0;
+}
+
+/* Where the kernel has dma-bufs; what memory decode off takes away has to be mapped again. */
+static int bar_of_another(struct env *env)
+{
+	uint8_t *memory = env_memory(env, PAGE);
+	struct vfm_device *a, *b;
+	struct vfm_iommu *iommu;
+	int r;
+
+	REQUIRE(memory);
+	if (env_space(env, VFM_BACKEND_IOMMUFD, &iommu) || env_add(env, iommu, EDU_A, &a) ||
+	    env_add(env, iommu, EDU_B, &b))
+		return -1;
+	OK(env_map(env, iommu, memory, PAGE, 0x100000));
+	r = map_bar(env, iommu, b);
+	if (r == -EOPNOTSUPP)
+		return 0;
+	OK(r);
+	if (send_live(env, a, b, memory, 0x12345678, ~0x12345678u) || set_decode(env, b, false) ||
+	    send_live(env, a, b, memory, 1, ~0x12345678u) || send_live(env, a, b, memory, 2, ~0x12345678u))
+		return -1;
+	OK(vfm_iommu_unmap(iommu, BAR_AT, BAR_BYTES, &env->err));
+	if (set_decode(env, b, false))
+		return -1;
+	REQUIRE_RESULT(map_bar(env, iommu, b), -ENODEV);
+	if (set_decode(env, b, true))
+		return -1;
+	OK(map_bar(env, iommu, b));
+	if (send_live(env, a, b, memory, 3, ~3u))
+		return -1;
+	OK(vfm_device_reset(b, &env->err));
+	OK(vfm_device_bus_master(b, true, &env->err));
+	if (send_live(env, a, b, memory, 4, 0))
+		return -1;
+	OK(vfm_iommu_unmap(iommu, BAR_AT, BAR_BYTES, &env->err));
 	return 0;
 }
 
 /* adoption */
 
-static int adopt_space(struct env *env, struct vfm_iommu *owner, struct vfm_iommu **ret)
-{
-	VFM_OPTS(vfm_iommu_adopt, from);
-
-	from.backend = vfm_iommu_backend(owner);
-	from.fd = vfm_iommu_fd(owner);
-	from.ioas_id = vfm_iommu_ioas_id(owner);
-	OK(vfm_iommu_adopt(env->ctx, &from, ret, &env->err));
-	return 0;
-}
-
 static int adopted_with_maps(struct env *env, uint32_t backend)
 {
-	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
 	uint8_t *memory = env_memory(env, 4 * PAGE);
 	struct vfm_iommu *owner, *guest;
 	struct vfm_device *dev;
+	int r;
 
 	REQUIRE(memory);
 	if (env_space(env, backend, &owner) || env_add(env, owner, EDU_A, &dev))
@@ -363,15 +539,10 @@ static int adopted_with_maps(struct env *env, uint32_t backend)
 	OK(env_map(env, owner, memory, PAGE, 0x20000));
 	if (adopt_space(env, owner, &guest))
 		return -1;
-	map.vaddr = memory;
-	map.length = PAGE;
-	map.iova = 0x20000;
-	OK(vfm_iommu_adopt_map(guest, &map, &env->err));
-	REQUIRE_RESULT(env_map(env, guest, memory, PAGE, 0x20000), -EEXIST);
-	OK(env_map(env, guest, memory + PAGE, PAGE, 0x30000));
-	if (edu_copy(env, dev, memory, 0x20000, memory + PAGE, 0x30000, 4))
-		return -1;
+	r = guest_maps(env, guest, dev, memory);
 	vfm_iommu_close(guest);
+	if (r)
+		return r;
 	/* what the owner mapped is still there, what the guest did is not */
 	OK(env_map(env, owner, memory + PAGE, PAGE, 0x30000));
 	return edu_copy(env, dev, memory + PAGE, 0x30000, memory, 0x20000, 6);
@@ -420,6 +591,48 @@ static int described_container(struct env *env)
 
 /* limits */
 
+/* Both say no to the same. @iommu: of a machine that lets 8 pages be locked. */
+static int locked_too_much(struct env *env, struct vfm_iommu *iommu, uint8_t *memory)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ, .vaddr = memory };
+	struct vfm_limits limits = { .size = sizeof(limits) };
+
+	map.length = 5 * PAGE;
+	OK(vfm_iommu_map(iommu, &map, &env->err));
+	OK(vfm_iommu_preflight(iommu, 3 * PAGE, 1, &limits, &env->err));
+	REQUIRE(limits.memlock_limit == 8 * PAGE && limits.memlock_used >= 5 * PAGE);
+	REQUIRE_RESULT(vfm_iommu_preflight(iommu, 4 * PAGE, 1, &limits, &env->err), -ENOMEM);
+	REQUIRE(strstr(env->err.message, "RLIMIT_MEMLOCK"));
+	map.length = 4 * PAGE;
+	REQUIRE_RESULT(vfm_iommu_map(iommu, &map, &env->err), -ENOMEM);
+	map.length = 3 * PAGE;
+	OK(vfm_iommu_map(iommu, &map, &env->err));
+	return 0;
+}
+
+/* Who has CAP_IPC_LOCK, as whoever opens devices for tests has it, meets no limit: a machine of its own, simulated. */
+static int preflight_locked(struct env *env)
+{
+	struct env other = { .page = env->page, .err.size = sizeof(other.err) };
+	uint8_t *memory = env_memory(env, 8 * PAGE);
+	struct vfm_device *dev = NULL;
+	struct vfm_iommu *iommu = NULL;
+	char spec[64], message[128];
+	int r;
+
+	REQUIRE(memory);
+	snprintf(spec, sizeof(spec), "memlock=%llu;edu@0000:01:00.0", 8ull * PAGE);
+	REQUIRE(vfm_sim_open(NULL, spec, &other.sim, message, sizeof(message)) == 0);
+	r = vfm_sim_context(other.sim, &other.ctx) || vfm_iommu_open(other.ctx, NULL, &iommu, &other.err) ||
+	    vfm_device_open_attached(other.ctx, "0000:01:00.0", iommu, &dev, &other.err) ||
+	    locked_too_much(&other, iommu, memory);
+	vfm_device_close(dev);
+	vfm_iommu_close(iommu);
+	vfm_context_free(other.ctx);
+	vfm_sim_close(other.sim);
+	return r ? -1 : 0;
+}
+
 static int preflight(struct env *env)
 {
 	struct vfm_limits limits = { .size = sizeof(limits) };
@@ -433,13 +646,13 @@ static int preflight(struct env *env)
 	REQUIRE(limits.entries_left > 0 && limits.entries_left < 1u << 20);
 	REQUIRE_RESULT(vfm_iommu_preflight(iommu, PAGE, limits.entries_left + 1, &limits, &env->err), -ENOSPC);
 	REQUIRE(strstr(env->err.message, "dma_entry_limit"));
-	return 0;
+	return env->sim ? preflight_locked(env) : 0;
 }
 
-/* A map that the kernel finds a place for. */
-static int placed_at(struct env *env, struct vfm_iommu *iommu, void *memory, uint64_t *ret_iova)
+/* A map that the kernel finds a place for, or with VFM_MAP_LOW the library. */
+static int placed_at(struct env *env, struct vfm_iommu *iommu, void *memory, uint32_t flags, uint64_t *ret_iova)
 {
-	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE };
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | flags };
 
 	map.vaddr = memory;
 	map.length = PAGE;
@@ -452,7 +665,7 @@ static int placed_at(struct env *env, struct vfm_iommu *iommu, void *memory, uin
 static int allowed_native(struct env *env)
 {
 	static const struct vfm_iova_range some = { 0x40000000, 0x4fffffff }, interrupts = { 0xfee00000, 0xfee00fff };
-	uint8_t *memory = env_memory(env, 2 * PAGE);
+	uint8_t *memory = env_memory(env, 3 * PAGE);
 	struct vfm_iommu *iommu, *other;
 	struct vfm_device *dev;
 	uint64_t iova;
@@ -461,11 +674,14 @@ static int allowed_native(struct env *env)
 	if (env_space(env, VFM_BACKEND_IOMMUFD, &iommu) || env_space(env, VFM_BACKEND_IOMMUFD, &other))
 		return -1;
 	OK(vfm_iommu_allow(iommu, &some, 1, &env->err));
-	if (env_add(env, iommu, EDU_A, &dev) || placed_at(env, iommu, memory, &iova))
+	if (env_add(env, iommu, EDU_A, &dev) || placed_at(env, iommu, memory, 0, &iova))
 		return -1;
 	REQUIRE(iova >= some.first && iova <= some.last);
 	REQUIRE_RESULT(vfm_iommu_allow(iommu, &interrupts, 1, &env->err), -EADDRINUSE);
-	if (placed_at(env, iommu, memory + PAGE, &iova))
+	if (placed_at(env, iommu, memory + PAGE, 0, &iova))
+		return -1;
+	REQUIRE(iova >= some.first && iova <= some.last);
+	if (placed_at(env, iommu, memory + 2 * PAGE, VFM_MAP_LOW, &iova))
 		return -1;
 	REQUIRE(iova >= some.first && iova <= some.last);
 	OK(vfm_iommu_allow(iommu, NULL, 0, &env->err));
@@ -487,6 +703,9 @@ const struct scenario iommu_scenarios[] = {
 	{ "two devices in one iommufd as container", two_share_compat },
 	{ "a mediated device and a physical one in one container", mixed_share },
 	{ "a container starts anew after its last device", container_starts_anew },
+	{ "a container kept by a device of somebody else", container_is_kept },
+	{ "the aperture goes with the last device", aperture_goes },
+	{ "the aperture stays with a page table for dirty tracking", aperture_stays },
 	{ "page tables with dirty tracking where there is any", dirty_tracking_wish },
 	{ "a device busy through the other path", busy_by_the_other_path },
 	{ "cdev and container do not go together", ways_are_told_apart },
@@ -496,6 +715,7 @@ const struct scenario iommu_scenarios[] = {
 	{ "places in an IOAS", places_native },
 	{ "allowed IOVAs of an IOAS", allowed_native },
 	{ "overlap and unmapping twice in a container", books_of_a_container },
+	{ "a BAR of one device for the DMA of another in an IOAS", bar_of_another },
 	{ "an adopted IOAS with its maps", adopted_native },
 	{ "an adopted container with its maps", adopted_type1v2 },
 	{ "an adopted iommufd as container with its maps", adopted_compat },

@@ -6,7 +6,7 @@
 #include "../kmod/vfiomig_edu.h"
 #include "scenario.h"
 
-#define PAGE 4096ull
+#define PAGE (env->page)
 
 static int save(struct env *env, struct vfm_device *dev, struct memory *m, uint32_t flags, uint32_t then)
 {

@@ -22,6 +22,7 @@ struct env {
 	struct vfm_context *ctx;
 	struct vfm_sim *sim; /* NULL on a real kernel */
 	char names[4][64];   /* by enum which */
+	uint64_t page;	     /* of the machine; 0 in programs that run no table */
 	struct vfm_device *devs[ENV_DEVICES];
 	struct vfm_iommu *iommus[ENV_DEVICES];
 	size_t opened;

@@ -84,18 +84,21 @@ void env_close_all(struct env *env)
 	env->opened = env->buffer_count = env->eventfd_count = 0;
 }
 
+/* At a multiple of the machine's page, which may be more than this process's. */
 void *env_memory(struct env *env, size_t length)
 {
-	void *p;
+	const size_t page = env->page ? (size_t)env->page : 1;
+	char *p;
 
 	if (env->buffer_count == ENV_BUFFERS)
 		return NULL;
+	length += page - 1;
 	p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
 	env->buffers[env->buffer_count] = p;
 	env->buffer_lengths[env->buffer_count++] = length;
-	return p;
+	return p + (page - (uintptr_t)p % page) % page;
 }
 
 int env_eventfd(struct env *env)

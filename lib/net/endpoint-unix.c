@@ -69,17 +69,21 @@ static int remove_stale(struct vfm_endpoint *ep, const struct vfmi_address *addr
 	return r == -ECONNREFUSED ? ep->sys->ops->unlink(ep->sys, ep->target) : -EADDRINUSE;
 }
 
+/* What cannot be remembered would not be taken away at the end; bind() made it a moment ago, so it is ours. */
 static int remember_path(struct vfm_endpoint *ep)
 {
 	struct stat st;
 	int r = ep->sys->ops->lstat(ep->sys, ep->target, &st);
 
+	if (r == 0) {
+		ep->bound_path = strdup(ep->target);
+		ep->bound_dev = st.st_dev;
+		ep->bound_ino = st.st_ino;
+		r = ep->bound_path ? 0 : -ENOMEM;
+	}
 	if (r < 0)
-		return r;
-	ep->bound_path = strdup(ep->target);
-	ep->bound_dev = st.st_dev;
-	ep->bound_ino = st.st_ino;
-	return ep->bound_path ? 0 : -ENOMEM;
+		ep->sys->ops->unlink(ep->sys, ep->target);
+	return r;
 }
 
 static int open_listening(struct vfm_endpoint *ep, const struct vfmi_address *addr, struct vfm_error *err)

@@ -62,6 +62,19 @@ static int op_vectors(struct bench *b)
 	return r ? r : vfm_device_irq_disarm(b->source, VFM_IRQ_MSIX, &b->err);
 }
 
+/* Added while the index is enabled and nothing is armed. */
+static int op_vectors_again(struct bench *b)
+{
+	const int none = -1;
+	int r = vfm_device_irq_arm(b->source, VFM_IRQ_MSIX, 0, 1, &b->eventfd, &b->err);
+
+	if (r == 0)
+		r = vfm_device_irq_arm(b->source, VFM_IRQ_MSIX, 0, 1, &none, &b->err);
+	if (r == 0)
+		r = vfm_device_irq_arm(b->source, VFM_IRQ_MSIX, 1, 1, &b->eventfd, &b->err);
+	return r ? r : vfm_device_irq_disarm(b->source, VFM_IRQ_MSIX, &b->err);
+}
+
 static int op_intx(struct bench *b)
 {
 	int r = vfm_device_irq_arm(b->source, VFM_IRQ_INTX, 0, 1, &b->eventfd, &b->err);
@@ -176,6 +189,19 @@ static int op_pasid(struct bench *b)
 	return r;
 }
 
+static int op_export(struct bench *b)
+{
+	const struct vfm_area areas[] = { { .length = PAGE }, { .offset = 2 * PAGE, .length = PAGE } };
+	int fd = -1;
+	int r = vfm_device_region_export(b->source, VFM_REGION_BAR0 + 4, areas, 2, &fd, &b->err);
+
+	if (r == 0)
+		close(fd);
+	else if (fd >= 0)
+		sweep_wrong(b, "a dma-buf that failed");
+	return r;
+}
+
 static int op_map_region(struct bench *b)
 {
 	VFM_OPTS(vfm_map, map);
@@ -245,6 +271,7 @@ static const struct operation list[] = {
 	  .target_then = VFM_STATE_RUNNING },
 	{ "vectors", op_vectors, .spec = GPU, OPEN },
 	{ "vectors-static", op_vectors, .spec = "nvgrace-gpu@" SOURCE ",msix=static;edu@" TARGET, OPEN },
+	{ "vectors-again", op_vectors_again, .spec = "nvgrace-gpu@" SOURCE ",msix=static;edu@" TARGET, OPEN },
 	{ "intx", op_intx, OPEN },
 	{ "ioeventfd", op_ioeventfd, OPEN },
 	{ "watch", op_watch, OPEN },
@@ -255,7 +282,9 @@ static const struct operation list[] = {
 	{ "power", op_power, OPEN },
 	{ "bus-master", op_bus_master, OPEN },
 	{ "pasid", op_pasid, .spec = "kernel=6.15;edu@" SOURCE ",pasid=4;edu@" TARGET, OPEN },
+	{ "export", op_export, .spec = "kernel=7.1;" GPU, OPEN },
 	{ "map-region", op_map_region, .spec = GPU, .backend = VFM_BACKEND_TYPE1V2, OPEN },
+	{ "map-dma-buf", op_map_region, .spec = "kernel=7.2;" GPU, .backend = VFM_BACKEND_IOMMUFD, OPEN },
 	{ "token", op_token, .spec = "kernel=6.17;" PF, OPEN },
 	{ "token-group", op_token, .spec = PF, .backend = VFM_BACKEND_TYPE1V2, OPEN },
 	{ "pidfd", op_pidfd, OPEN },

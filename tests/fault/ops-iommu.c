@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Operations of address spaces: the ways to one, what is mapped in it, and that its books tell the truth afterwards. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -109,6 +110,16 @@ static int op_map_file(struct bench *b)
 	int r = ftruncate(fd, AREAS * LENGTH);
 
 	r = r ? -errno : map_and_unmap(b, b->iommu, VFM_MAP_FILE, fd);
+	close(fd);
+	return r;
+}
+
+/* Not pinned as files are: mapped here. */
+static int op_map_other_file(struct bench *b)
+{
+	int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	int r = fd < 0 ? -errno : map_and_unmap(b, b->iommu, VFM_MAP_FILE, fd);
+
 	close(fd);
 	return r;
 }
@@ -313,6 +324,7 @@ static const struct operation list[] = {
 	{ "map-compat", op_map, .backend = VFM_BACKEND_COMPAT_TYPE1, OPEN },
 	{ "map-low", op_map_low, .backend = VFM_BACKEND_TYPE1V2, OPEN },
 	{ "map-file", op_map_file, .spec = "kernel=6.13;" EDUS, OPEN },
+	{ "map-file-other", op_map_other_file, .spec = "kernel=6.13;" EDUS, OPEN },
 	{ "map-file-here", op_map_file, OPEN },
 	{ "map-file-container", op_map_file, .backend = VFM_BACKEND_TYPE1, OPEN },
 	{ "unmap", op_unmap, prepare_maps, OPEN },

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <vfiomig/transport.h>
@@ -248,6 +249,125 @@ static int op_handover(struct bench *b)
 	return r;
 }
 
+/* The same over endpoints, each of which is opened, used and closed while faults strike. */
+
+struct way {
+	struct vfm_endpoint *in; /* takes its peer at first use */
+	struct vfm_endpoint *out;
+};
+
+struct arrival {
+	struct bench *b;
+	struct vfm_endpoint *in;
+	struct destination d;
+};
+
+static void *arrival_main(void *arg)
+{
+	struct arrival *a = arg;
+	struct vfm_transfer_opts opts = { .size = sizeof(opts), .then_state = VFM_STATE_RUNNING };
+
+	a->d.transfer.size = sizeof(a->d.transfer);
+	a->d.result = vfm_restore(&a->b->target, 1, vfm_endpoint_io(a->in), &opts, &a->d.transfer, NULL);
+	vfm_endpoint_close(a->in);
+	return NULL;
+}
+
+static int open_end(struct bench *b, const char *spec, uint32_t flags, struct vfm_endpoint **ret)
+{
+	struct vfm_endpoint_opts how = { .size = sizeof(how), .flags = flags, .timeout_ms = 500 };
+
+	return vfm_endpoint_open(b->ctx, spec, &how, ret, &b->err);
+}
+
+/* Closes both ends. */
+static int hand_over(struct bench *b, const struct way *way)
+{
+	struct vfm_transfer_opts opts = { .size = sizeof(opts), .then_state = VFM_STATE_UNKNOWN };
+	struct vfm_transfer_result result = { .size = sizeof(result) };
+	struct arrival a = { .b = b, .in = way->in };
+	pthread_t thread;
+	int r;
+
+	if (pthread_create(&thread, NULL, arrival_main, &a))
+		return -EAGAIN;
+	r = vfm_save(&b->source, 1, vfm_endpoint_io(way->out), &opts, &result, &b->err);
+	if (r == 0)
+		r = vfm_endpoint_commit(way->out, &b->err);
+	vfm_endpoint_close(way->out);
+	pthread_join(thread, NULL);
+	b->struck = vfm_sim_faults_hit(b->sim);
+	snprintf(b->struck_at, sizeof(b->struck_at), "%s", vfm_sim_last_fault(b->sim));
+	if (check_handover(b, r && result.commit == VFM_COMMIT_DONE ? 0 : r, &result, &a.d)) {
+		printf("# save gave %d commit %u, restore %d commit %u\n", r, result.commit, a.d.result,
+		       a.d.transfer.commit);
+		b->wrong = true;
+	}
+	return r;
+}
+
+/* @to: NULL for where the listener says it is. */
+static int connect_and_hand_over(struct bench *b, const char *listener, uint32_t flags, const char *to)
+{
+	struct way way;
+	int r = open_end(b, listener, VFM_ENDPOINT_READ | VFM_ENDPOINT_BACKGROUND_BIND | flags, &way.in);
+
+	if (r)
+		return r;
+	r = open_end(b, to ? to : vfm_endpoint_address(way.in), VFM_ENDPOINT_WRITE, &way.out);
+	if (r) {
+		vfm_endpoint_close(way.in);
+		return r;
+	}
+	return hand_over(b, &way);
+}
+
+/* A socket's file that was left behind must have been out of reach: to be looked at, or to be taken away. */
+static void check_no_socket(struct bench *b, bool opened)
+{
+	const char *fault = opened ? b->struck_at : vfm_sim_last_fault(b->sim);
+
+	if (b->forever || access(b->file, F_OK) || strstr(fault, "unlink") || (opened && strstr(fault, "lstat")) ||
+	    (b->after && strstr(fault, "bind")))
+		return;
+	sweep_wrong(b, "the socket's file was left behind");
+}
+
+static int op_handover_unix(struct bench *b)
+{
+	char spec[sizeof(b->file) + 8];
+	int r;
+
+	snprintf(spec, sizeof(spec), "unix:%s", b->file);
+	r = connect_and_hand_over(b, spec, VFM_ENDPOINT_LISTEN, spec);
+	check_no_socket(b, b->struck > 0);
+	return r;
+}
+
+static int op_handover_tcp(struct bench *b)
+{
+	return connect_and_hand_over(b, "tcp:127.0.0.1:0", VFM_ENDPOINT_LISTEN, NULL);
+}
+
+/* The listening socket comes from whoever started the program. */
+static int op_listen_fd(struct bench *b)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char spec[16], to[sizeof(b->file) + 8];
+	int r;
+
+	memcpy(addr.sun_path, b->file, strlen(b->file));
+	snprintf(spec, sizeof(spec), "fd:%d", fd);
+	snprintf(to, sizeof(to), "unix:%s", b->file);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 1))
+		r = -errno;
+	else
+		r = connect_and_hand_over(b, spec, 0, to);
+	close(fd);
+	return r;
+}
+
 #define BOTH_RUN .source_then = VFM_STATE_RUNNING, .target_then = VFM_STATE_RUNNING
 
 static const struct operation list[] = {
@@ -262,4 +382,14 @@ static const struct operation list[] = {
 	{ "lend", op_lend, .devices = true, .shared = true, BOTH_RUN },
 };
 
+/* Who waits for a peer is interrupted by a fault, and waits on: none lasts for ever. */
+#define ENDPOINTS .devices = true, .loads = true, .both = true, .lasting = 20
+
+static const struct operation endpoints[] = {
+	{ "handover-unix", op_handover_unix, ENDPOINTS },
+	{ "handover-tcp", op_handover_tcp, ENDPOINTS },
+	{ "listen-fd", op_listen_fd, ENDPOINTS },
+};
+
+const struct operations ops_endpoint = { "endpoint", OPERATIONS(endpoints) };
 const struct operations ops_transfer = { "transfer", OPERATIONS(list) };

@@ -19,7 +19,8 @@
 
 static char directory[] = "/tmp/vfiomig-sweep-XXXXXX";
 
-static const struct operations *const all[] = { &ops_device, &ops_dirty, &ops_iommu, &ops_start, &ops_transfer };
+static const struct operations *const all[] = { &ops_device, &ops_dirty, &ops_endpoint,
+						&ops_iommu,  &ops_start, &ops_transfer };
 
 static int fail(const char *what, const struct bench *b)
 {
@@ -251,6 +252,7 @@ static int one_run(const struct operation *op, const struct vfm_sim_fault *fault
 	}
 	for (size_t i = 0; i < count; i++)
 		b.after |= faults[i].mode == VFM_SIM_FAULT_AFTER;
+	b.forever = faults[0].count > 1;
 	r = op->run(&b);
 	struck = b.struck ? b.struck : vfm_sim_faults_hit(b.sim);
 	wrong = check(&b, op, r, struck, faults[0].count > 1);
@@ -264,19 +266,20 @@ static int one_run(const struct operation *op, const struct vfm_sim_fault *fault
 	return struck > INT32_MAX ? INT32_MAX : (int)struck;
 }
 
-static struct vfm_sim_fault fault_at(uint64_t call, uint32_t mode, bool forever)
+static struct vfm_sim_fault fault_at(uint64_t call, uint32_t mode, uint64_t count)
 {
 	return (struct vfm_sim_fault){
-		.size = sizeof(struct vfm_sim_fault), .mode = mode, .call = call, .count = forever ? UINT64_MAX : 1
+		.size = sizeof(struct vfm_sim_fault), .mode = mode, .call = call, .count = count
 	};
 }
 
 static int sweep(const struct operation *op, uint32_t mode, bool forever, uint64_t *ret_calls)
 {
+	const uint64_t lasting = op->lasting ? op->lasting : UINT64_MAX;
 	unsigned int bad = 0;
 
 	for (uint64_t call = 1; call < 100000; call++) {
-		const struct vfm_sim_fault fault = fault_at(call, mode, forever);
+		const struct vfm_sim_fault fault = fault_at(call, mode, forever ? lasting : 1);
 		int r = one_run(op, &fault, 1);
 
 		if (r == 0) {
@@ -316,8 +319,7 @@ static bool pairs_of_first(const struct operation *op, uint64_t call, const uint
 	int r = 2;
 
 	for (uint64_t second = call + 1; r != 1 && r != 0 && pairs->bad < 8; second++) {
-		const struct vfm_sim_fault faults[] = { fault_at(call, modes[0], false),
-							fault_at(second, modes[1], false) };
+		const struct vfm_sim_fault faults[] = { fault_at(call, modes[0], 1), fault_at(second, modes[1], 1) };
 
 		pairs->late = now_ms() > pairs->deadline_ms;
 		if (pairs->late)
@@ -401,6 +403,7 @@ static int all_pairs(unsigned int seconds, int argc, char **argv)
 
 static unsigned int singles_of(const struct operation *op, void *user)
 {
+	const char *followers = op->lasting ? ", with some that follow" : ", with all that follow";
 	unsigned int failed = 0, *number = user;
 
 	for (uint32_t mode = VFM_SIM_FAULT_BEFORE; mode <= VFM_SIM_FAULT_PARTIAL; mode++) {
@@ -410,7 +413,7 @@ static unsigned int singles_of(const struct operation *op, void *user)
 
 			failed += r != 0;
 			printf("%s %u - %s: each of %llu calls %s%s\n", r ? "not ok" : "ok", ++*number, op->name,
-			       (unsigned long long)calls, mode_names[mode], forever ? ", with all that follow" : "");
+			       (unsigned long long)calls, mode_names[mode], forever ? followers : "");
 		}
 	}
 	return failed;

@@ -30,9 +30,11 @@ struct bench {
 	size_t position;
 	uint64_t resets_before;
 	int eventfd;	 /* for whatever wants one */
+	bool forever;	 /* the fault's call fails, and all that follow */
 	bool after;	 /* faults come after the effect: the kernel may hold more than it says */
 	bool wrong;	 /* found by the operation itself */
 	uint64_t struck; /* by a plan that the operation has cleared itself */
+	char struck_at[64];
 };
 
 /* What an operation promises about the two devices; checked after every failure. */
@@ -50,6 +52,7 @@ struct operation {
 	bool loads;			 /* the target may end blank and reset, never half loaded */
 	bool saved;			 /* a stream of the source lies ready */
 	bool both;			 /* the states are no matter, or the operation checks them itself */
+	uint32_t lasting;		 /* calls that a lasting fault strikes; 0: all that follow */
 	uint32_t source_then;		 /* state of the source after success */
 	uint32_t target_then;
 };
@@ -64,6 +67,7 @@ struct operations {
 
 extern const struct operations ops_device;
 extern const struct operations ops_dirty;
+extern const struct operations ops_endpoint;
 extern const struct operations ops_iommu;
 extern const struct operations ops_start;
 extern const struct operations ops_transfer;

@@ -32,7 +32,7 @@ PURE = (r"lib/(fsm|match|wire|lend-wire|stream-[a-z]+|areas|spans|iova|iova-rang
 BEHIND_THE_SEAM = r"lib/(sys\.[ch]|sim/.*)"
 
 SYSTEM_CALLS = """
-    open openat close read write pread pwrite readv writev preadv pwritev fsync fdatasync fstat lstat stat
+    open openat close read write pread pwrite readv writev preadv pwritev fsync fdatasync fstat fstatfs lstat stat
     rename link unlink readlink opendir fopen fdopen dup dup2 dup3 fcntl isatty eventfd poll ppoll select
     ioctl mmap munmap socket bind listen accept accept4 connect shutdown send sendto sendmsg recv recvfrom
     recvmsg getsockopt setsockopt getsockname fchmod clock_gettime gettimeofday time nanosleep usleep sleep

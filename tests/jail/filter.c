@@ -52,12 +52,16 @@ static bool is_inside(enum phase phase, uint32_t flags)
 	switch (phase) {
 	case PHASE_libc:
 	case PHASE_adopt:
+	case PHASE_attach:
 	case PHASE_map:
 	case PHASE_dirty:
 	case PHASE_regions:
 	case PHASE_interrupts:
 	case PHASE_migrate:
 	case PHASE_reset:
+	case PHASE_endpoint:
+	case PHASE_serve:
+	case PHASE_hand_back:
 	case PHASE_close:
 	case PHASE_program:
 		return true;

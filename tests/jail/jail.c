@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * vfm-jail [--sim SPEC] [--iommu BACKEND] [EDU EDU]: the library in a seccomp filter, TAP on stdout.
+ * vfm-jail [--sim SPEC] [--iommu BACKEND] [DEVICE DEVICE]: the library in a seccomp filter, TAP on stdout.
  *
- * A holder opens two edu devices by name. A child that inherits the descriptors enters a filter that allows what
- * syscalls.txt lists from adoption on, and nothing else; there it adopts, maps, takes interrupts, migrates, resets.
- * Then all phases are watched, each for its own part of the list. That the filter bites is shown as well.
+ * A holder opens two devices by name, of edu or vfiomig_soft. A child that inherits the descriptors enters a filter
+ * that allows what syscalls.txt lists from adoption on, and nothing else; there it adopts, maps, takes interrupts,
+ * migrates, resets. Then all phases are watched, each for its own part of the list. That the filter bites is shown as
+ * well.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -65,8 +66,13 @@ static uint32_t flags_of(const struct jail *j)
 
 static int enter_and_work(struct jail *j, uint32_t flags)
 {
-	int r = jail_enter(flags);
+	int r;
 
+	j->jailed = true;
+	j->no_threads = flags & JAIL_NO_THREADS;
+	if (peers_open(j))
+		return -1;
+	r = jail_enter(flags);
 	if (r < 0) {
 		printf("# no filter: %s\n", strerror(-r));
 		return -1;
@@ -81,7 +87,7 @@ static int work_inside(struct jail *j)
 
 static int work_without_threads(struct jail *j)
 {
-	return pool_start(j->env.ctx, 2) || enter_and_work(j, flags_of(j) | JAIL_NO_THREADS);
+	return pool_start(j->env.ctx, 4) || enter_and_work(j, flags_of(j) | JAIL_NO_THREADS);
 }
 
 /* What must not be possible inside. */
@@ -210,6 +216,7 @@ static int start(struct jail *j, const char *sim, char **names)
 
 	snprintf(j->env.names[EDU_A], sizeof(j->env.names[EDU_A]), "%s", names[0] ? names[0] : "0000:01:00.0");
 	snprintf(j->env.names[EDU_B], sizeof(j->env.names[EDU_B]), "%s", names[0] ? names[1] : "0000:02:00.0");
+	j->soft = soft_is(j->env.names[EDU_A]);
 	if (sim)
 		r = vfm_sim_open(NULL, *sim ? sim : NULL, &j->env.sim, message, sizeof(message));
 	if (r == 0)

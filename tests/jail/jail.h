@@ -4,6 +4,7 @@
 #define VFIOMIG_JAIL_H
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "../scenarios/scenario.h"
 
@@ -33,6 +34,8 @@ extern const struct jail_entry jail_ioctls[];
 struct jail {
 	struct env env; /* its context is the one that works inside */
 	_Atomic(enum phase) phase;
+	_Atomic(pid_t) other; /* a thread with a phase of its own */
+	_Atomic(enum phase) other_phase;
 	uint32_t backend;
 	int state_file; /* memfd: a saved state */
 	uint64_t state_bytes;
@@ -42,7 +45,32 @@ struct jail {
 	struct vfm_device *devs[2];
 	struct vfm_map memory[2];
 	int irq[2];
+	bool jailed;	 /* paths are out of reach at the end */
+	bool no_threads; /* none can be made any more, and none is to be outside */
+	bool pasids;	 /* the second device has one */
+	bool soft;	 /* the devices are of vfiomig_soft, not edu */
+	struct peers *peers;
 };
+
+/* peers.c: whoever the devices' owner has to do with. Made before the jail is closed. Return: 0, or -1, told. */
+int peers_open(struct jail *jail);
+int peers_lend(struct jail *jail);	/* the first device goes to a borrower and comes back armed */
+int peers_hand_over(struct jail *jail); /* the first device's state to the second one, over a socket */
+int peers_save(struct jail *jail);	/* and into a descriptor */
+int peers_close(struct jail *jail);
+
+/* more.c: what is no part of a migration; devices of vfiomig_soft. Return: 0, or -1, told. */
+int more_attach(struct jail *jail);
+int more_process(struct jail *jail, struct vfm_iommu *iommu);
+int more_addresses(struct jail *jail, int i);
+int more_regions(struct jail *jail, struct vfm_device *dev);
+int more_power(struct jail *jail, struct vfm_device *dev);
+bool soft_is(const char *name);
+int soft_fill(struct jail *jail, int i);
+int soft_compare(struct jail *jail, int i);
+int soft_start(struct jail *jail, int i, uint64_t iova, uint64_t pages);
+int soft_interrupt(struct jail *jail, int i);
+int soft_runs(struct jail *jail, int i);
 
 /* work.c. Return: 0, or -1 after saying what went wrong. */
 int jail_open(struct jail *jail);	/* by name: both devices, and memory of the first; fills adopt[] */
@@ -70,7 +98,7 @@ int jail_enter_watched(void);
  * noted (seam.c). Return: how much was wrong.
  */
 int watch_work(struct jail *jail);
-void watch_note(long number, long request); /* any thread; @request: of ioctl, else 0 */
+void watch_note(long number, long request, pid_t thread); /* @request: of ioctl, else 0 */
 
 /* seam.c: have every call on the machine of a context noted from here on. */
 void seam_watch(struct vfm_context *ctx);
@@ -80,6 +108,9 @@ void seam_watch(struct vfm_context *ctx);
  * Return: 0 or -errno.
  */
 int pool_start(struct vfm_context *ctx, unsigned int count);
+/* One of them works, or a new thread where none was started. Return: 0 or -errno. */
+int pool_run(void (*work)(void *arg), void *arg, void **ret_task);
+void pool_join(void *task);
 
 int report(bool good, const char *format, ...) __attribute__((format(printf, 2, 3))); /* 0 if good */
 

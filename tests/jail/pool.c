@@ -67,6 +67,52 @@ static void join(void *user, void *arg)
 	pthread_mutex_unlock(&lock);
 }
 
+struct single {
+	pthread_t thread;
+	void (*work)(void *arg);
+	void *arg;
+};
+
+static void *single_main(void *user)
+{
+	struct single *single = user;
+
+	single->work(single->arg);
+	return NULL;
+}
+
+int pool_run(void (*work)(void *arg), void *arg, void **ret_task)
+{
+	struct single *single;
+	int r;
+
+	if (thread_count)
+		return run(NULL, work, arg, ret_task);
+	single = malloc(sizeof(*single));
+	if (!single)
+		return -ENOMEM;
+	single->work = work;
+	single->arg = arg;
+	r = pthread_create(&single->thread, NULL, single_main, single);
+	if (r)
+		free(single);
+	else
+		*ret_task = single;
+	return -r;
+}
+
+void pool_join(void *task)
+{
+	struct single *single = task;
+
+	if (thread_count) {
+		join(NULL, task);
+		return;
+	}
+	pthread_join(single->thread, NULL);
+	free(single);
+}
+
 int pool_start(struct vfm_context *ctx, unsigned int count)
 {
 	const struct vfm_executor executor = { .size = sizeof(executor), .run = run, .join = join };

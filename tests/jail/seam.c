@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The seam's table of a simulated machine with each call noted, as the system call that libc would make of it. */
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "jail.h"
@@ -10,7 +11,7 @@ static const struct vfmi_sys_ops *machine;
 #define NOTED(type, entry, call, parameters, ...)                                                                      \
 	static type noted_##entry parameters                                                                           \
 	{                                                                                                              \
-		watch_note(SYS_##call, 0);                                                                             \
+		watch_note(SYS_##call, 0, gettid());                                                                   \
 		return machine->entry(__VA_ARGS__);                                                                    \
 	}
 
@@ -24,6 +25,7 @@ NOTED(ssize_t, pwrite, pwrite64, (struct vfmi_sys * sys, int fd, const void *buf
       buf, length, at)
 NOTED(int, fsync, fsync, (struct vfmi_sys * sys, int fd), sys, fd)
 NOTED(int, fstat, fstat, (struct vfmi_sys * sys, int fd, struct stat *st), sys, fd, st)
+NOTED(int, fstatfs, fstatfs, (struct vfmi_sys * sys, int fd, struct statfs *st), sys, fd, st)
 NOTED(int, fchmod, fchmod, (struct vfmi_sys * sys, int fd, mode_t mode), sys, fd, mode)
 NOTED(int, lstat, newfstatat, (struct vfmi_sys * sys, const char *path, struct stat *st), sys, path, st)
 NOTED(int, stat, newfstatat, (struct vfmi_sys * sys, const char *path, struct stat *st), sys, path, st)
@@ -71,19 +73,19 @@ NOTED(int, pidfd_getfd, pidfd_getfd, (struct vfmi_sys * sys, int pidfd, int fd),
 
 static int noted_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
 {
-	watch_note(SYS_ioctl, (uint32_t)request);
+	watch_note(SYS_ioctl, (uint32_t)request, gettid());
 	return machine->ioctl(sys, fd, request, arg);
 }
 
 static void noted_sleep_ns(struct vfmi_sys *sys, uint64_t ns)
 {
-	watch_note(SYS_clock_nanosleep, 0);
+	watch_note(SYS_clock_nanosleep, 0, gettid());
 	machine->sleep_ns(sys, ns);
 }
 
 static uid_t noted_geteuid(struct vfmi_sys *sys)
 {
-	watch_note(SYS_geteuid, 0);
+	watch_note(SYS_geteuid, 0, gettid());
 	return machine->geteuid(sys);
 }
 
@@ -93,6 +95,8 @@ void seam_watch(struct vfm_context *ctx)
 	static struct vfmi_sys_ops noted;
 	struct vfmi_sys *sys = vfmi_context_sys(ctx);
 
+	if (sys->ops == &noted) /* contexts of one machine share it */
+		return;
 	machine = sys->ops;
 	noted = *machine;
 	noted.open = noted_open;
@@ -103,6 +107,7 @@ void seam_watch(struct vfm_context *ctx)
 	noted.pwrite = noted_pwrite;
 	noted.fsync = noted_fsync;
 	noted.fstat = noted_fstat;
+	noted.fstatfs = noted_fstatfs;
 	noted.fchmod = noted_fchmod;
 	noted.lstat = noted_lstat;
 	noted.stat = noted_stat;

@@ -27,27 +27,36 @@ static struct watch {
 	size_t count;
 } watch = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-void watch_note(long number, long request)
+static bool is_same(const struct seen *a, const struct seen *b)
 {
-	const struct seen new = { watch.jail->phase, number, request };
+	return a->phase == b->phase && a->number == b->number && a->request == b->request;
+}
+
+void watch_note(long number, long request, pid_t thread)
+{
+	const struct seen new = { thread == watch.jail->other ? watch.jail->other_phase : watch.jail->phase, number,
+				  request };
 	size_t i = 0;
 
 	pthread_mutex_lock(&watch.lock);
-	while (i < watch.count && memcmp(&watch.seen[i], &new, sizeof(new)) != 0)
+	while (i < watch.count && !is_same(&watch.seen[i], &new))
 		i++;
 	if (i == watch.count && i < MAX_SEEN)
 		watch.seen[watch.count++] = new;
 	pthread_mutex_unlock(&watch.lock);
 }
 
-static void note(const struct seccomp_data *data)
+static void note(const struct seccomp_notif *ask)
 {
+	const struct seccomp_data *data = &ask->data;
+	const pid_t thread = (pid_t)ask->pid;
+
 	if (data->nr == SYS_ioctl)
-		watch_note(data->nr, (uint32_t)data->args[1]);
+		watch_note(data->nr, (uint32_t)data->args[1], thread);
 	else if (data->nr == SYS_newfstatat && data->args[3] == AT_EMPTY_PATH)
-		watch_note(SYS_fstat, 0);
+		watch_note(SYS_fstat, 0, thread);
 	else
-		watch_note(data->nr, 0);
+		watch_note(data->nr, 0, thread);
 }
 
 /* Until every thread behind the filter has ended. */
@@ -63,7 +72,7 @@ static void answer_all(void)
 			return;
 		if (ioctl(pfd.fd, SECCOMP_IOCTL_NOTIF_RECV, &ask))
 			continue;
-		note(&ask.data);
+		note(&ask);
 		answer.id = ask.id;
 		(void)ioctl(pfd.fd, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 	}
@@ -73,7 +82,10 @@ static void *work(void *user)
 {
 	watch.listener = jail_enter_watched();
 	if (watch.listener >= 0)
-		watch.result = jail_open(watch.jail) || jail_work(watch.jail);
+		watch.result = jail_open(watch.jail) || peers_open(watch.jail) || jail_work(watch.jail);
+	watch.jail->phase = PHASE_close;
+	if (watch.listener >= 0)
+		env_close_all(&watch.jail->env);
 	return user;
 }
 
@@ -102,11 +114,31 @@ static const struct jail_entry *find(const struct jail_entry *entry, enum phase 
 	return NULL;
 }
 
+/* The phase that another one comes on top of, or PHASES. */
+static enum phase below(enum phase phase)
+{
+	switch (phase) {
+	case PHASE_endpoint:
+		return PHASE_migrate;
+	case PHASE_hand_back:
+		return PHASE_close;
+	default:
+		return PHASES;
+	}
+}
+
+static bool is_listed_in(const struct seen *s, enum phase phase)
+{
+	if (s->request && !find(jail_ioctls, phase, s->request))
+		return false;
+	return find(jail_calls, phase, s->number) || find(jail_calls, PHASE_libc, s->number);
+}
+
 static bool is_listed(const struct seen *s)
 {
-	if (s->request && !find(jail_ioctls, s->phase, s->request))
-		return false;
-	return find(jail_calls, s->phase, s->number) || find(jail_calls, PHASE_libc, s->number);
+	const enum phase lower = below(s->phase);
+
+	return is_listed_in(s, s->phase) || (lower != PHASES && is_listed_in(s, lower));
 }
 
 static const char *name_of(const struct jail_entry *entries, long number, char *buf, size_t room)
@@ -151,35 +183,150 @@ static bool was_seen(const struct jail_entry *entry, bool request)
 	return false;
 }
 
-/* For whoever keeps the list: what stands there and was not seen in this run. */
-static void tell_unseen(const struct jail_entry *entry, bool requests)
+/* Listed, and not seen in every run: each for a reason. */
+enum when {
+	ON_KERNEL = 1,	  /* the simulated machine does not do it */
+	ON_SIMULATOR = 2, /* only there it can be brought about */
+	WITH_IOAS = 4,
+	WITH_CONTAINER = 8,
+	AS_USER = 16,	     /* nobody asks for the user when root is the peer */
+	WITH_PCI = 32,	     /* not vfiomig_soft */
+	WITH_PASIDS = 64,    /* the device and the kernel */
+	WITH_TRACKING = 128, /* the IOMMU */
+	NEVER = 256,	     /* only when something fails, or somebody else is slow */
+};
+
+static const struct {
+	enum phase phase;
+	const char *name;
+	enum when when;
+} conditions[] = {
+	/* the limits, told after a failure; busy address spaces and devices are asked again */
+	{ PHASE_attach, "prlimit64", NEVER },
+	{ PHASE_map, "prlimit64", NEVER },
+	{ PHASE_map, "clock_nanosleep", NEVER },
+	{ PHASE_dirty, "clock_nanosleep", NEVER },
+	{ PHASE_migrate, "clock_nanosleep", NEVER },
+	{ PHASE_borrow, "clock_nanosleep", NEVER },
+	{ PHASE_hand_back, "poll", NEVER },
+	{ PHASE_paths, "openat", NEVER }, /* a file system without hard links */
+	/* a region is mapped by its address; a file of a container's map is mapped, too, and unmapped with it */
+	{ PHASE_map, "mmap", WITH_CONTAINER },
+	{ PHASE_map, "munmap", WITH_CONTAINER },
+	{ PHASE_dirty, "munmap", NEVER }, /* here it is the tracker that unmaps */
+	{ PHASE_close, "munmap", WITH_CONTAINER },
+	{ PHASE_map, "fstat", WITH_IOAS },
+	{ PHASE_map, "fstatfs", WITH_IOAS },
+	{ PHASE_map, "close", WITH_IOAS | ON_SIMULATOR }, /* a region is mapped as a dma-buf */
+	{ PHASE_attach, "ioctl", WITH_IOAS },
+	{ PHASE_regions, "mmap", ON_KERNEL | WITH_PCI }, /* BARs of simulated devices cannot be mapped */
+	{ PHASE_regions, "munmap", ON_KERNEL | WITH_PCI },
+	{ PHASE_interrupts, "read", ON_SIMULATOR }, /* a device that is wanted back */
+	{ PHASE_reset, "read", ON_SIMULATOR },
+	{ PHASE_reset, "clock_nanosleep", ON_SIMULATOR }, /* one that is not ready at once */
+	/* asked once for each device, and remembered */
+	{ PHASE_dirty, "VFIO_DEVICE_GET_REGION_INFO", NEVER },
+	{ PHASE_reset, "VFIO_DEVICE_GET_REGION_INFO", NEVER },
+	{ PHASE_serve, "VFIO_DEVICE_GET_REGION_INFO", NEVER },
+	{ PHASE_serve, "VFIO_DEVICE_FEATURE", NEVER },
+	/* an adopted device of a container does not know its group, and is attached by it */
+	{ PHASE_reset, "VFIO_DEVICE_PCI_HOT_RESET", WITH_IOAS | WITH_PCI },
+	{ PHASE_attach, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", WITH_IOAS },
+	{ PHASE_attach, "VFIO_DEVICE_DETACH_IOMMUFD_PT", WITH_IOAS },
+	{ PHASE_close, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", WITH_PASIDS },
+	{ PHASE_close, "VFIO_DEVICE_DETACH_IOMMUFD_PT", WITH_PASIDS },
+	{ PHASE_attach, "IOMMU_HWPT_ALLOC", WITH_PASIDS },
+	{ PHASE_attach, "IOMMU_DESTROY", WITH_PASIDS },
+	{ PHASE_dirty, "IOMMU_HWPT_SET_DIRTY_TRACKING", WITH_TRACKING },
+	{ PHASE_dirty, "IOMMU_HWPT_GET_DIRTY_BITMAP", WITH_TRACKING },
+	{ PHASE_dirty, "IOMMU_IOAS_IOVA_RANGES", WITH_TRACKING },
+	{ PHASE_close, "IOMMU_GET_HW_INFO", NEVER }, /* an adopted page table beside PASIDs */
+	{ PHASE_map, "VFIO_DEVICE_FEATURE", WITH_IOAS },
+	{ PHASE_endpoint, "geteuid", AS_USER },
+	{ PHASE_serve, "geteuid", AS_USER },
+};
+
+static enum when when_of(const struct jail_entry *entry)
 {
-	for (enum phase phase = PHASES; entry->name; entry++) {
-		if (was_seen(entry, requests))
-			continue;
-		if (entry->phase != phase)
-			printf("%s# %s, listed but not seen:", phase == PHASES ? "" : "\n", jail_phases[entry->phase]);
-		phase = entry->phase;
-		printf(" %s", entry->name);
+	for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
+		if (conditions[i].phase == entry->phase && !strcmp(conditions[i].name, entry->name))
+			return conditions[i].when;
+	if (!strcmp(entry->name, "IOMMU_VFIO_IOAS"))
+		return NEVER;
+	if (!strncmp(entry->name, "IOMMU_", 6))
+		return WITH_IOAS;
+	if (!strncmp(entry->name, "VFIO_IOMMU_", 11) || !strncmp(entry->name, "VFIO_GROUP_", 11) ||
+	    !strcmp(entry->name, "VFIO_GET_API_VERSION") || !strcmp(entry->name, "VFIO_CHECK_EXTENSION"))
+		return WITH_CONTAINER;
+	return 0;
+}
+
+/* libc's, the machine's and the program's are no claim; what is before a jail depends on where things are in sysfs. */
+static bool is_claimed(enum phase phase)
+{
+	switch (phase) {
+	case PHASE_libc:
+	case PHASE_simulator:
+	case PHASE_program:
+	case PHASE_discover:
+	case PHASE_space:
+	case PHASE_open:
+		return false;
+	default:
+		return true;
 	}
-	printf("\n");
+}
+
+static bool is_expected(const struct jail_entry *entry)
+{
+	const bool ioas = watch.jail->backend == VFM_BACKEND_IOMMUFD;
+	const enum when when = when_of(entry);
+	enum when lacking = NEVER;
+
+	lacking |= watch.jail->env.sim ? ON_KERNEL : ON_SIMULATOR;
+	lacking |= ioas ? WITH_CONTAINER : WITH_IOAS;
+	lacking |= watch.jail->soft ? WITH_PCI : 0;
+	lacking |= watch.jail->pasids ? 0 : WITH_PASIDS;
+	lacking |= watch.jail->adopt[0].flags & VFM_ADOPT_TRACKS ? 0 : WITH_TRACKING;
+	lacking |= geteuid() == 0 ? AS_USER : 0;
+	/* other containers are asked for less */
+	if (!ioas && watch.jail->backend != VFM_BACKEND_TYPE1V2)
+		return false;
+	return is_claimed(entry->phase) && !(when & lacking);
+}
+
+/* What stands on the list of a phase that was gone through, and was never asked for. */
+static int count_unseen(const struct jail_entry *entry, bool requests)
+{
+	int unseen = 0;
+
+	for (; entry->name; entry++) {
+		if (was_seen(entry, requests) || !is_expected(entry))
+			continue;
+		printf("# %s: %s is listed and was not seen\n", jail_phases[entry->phase], entry->name);
+		unseen++;
+	}
+	return unseen;
 }
 
 int watch_work(struct jail *jail)
 {
-	int bad;
+	int bad, unseen;
 
 	watch.jail = jail;
 	if (jail->env.sim) {
 		seam_watch(jail->env.ctx);
-		watch.result = jail_open(jail) || jail_work(jail);
+		watch.result = jail_open(jail) || peers_open(jail) || jail_work(jail);
+		jail->phase = PHASE_close;
+		env_close_all(&jail->env);
 	} else {
 		watch.result = work_on_kernel();
 	}
 	bad = report(watch.result == 0, "all phases work, watched");
+	printf("# the IOMMU tracks: %s; PASIDs: %s\n", jail->adopt[0].flags & VFM_ADOPT_TRACKS ? "yes" : "no",
+	       jail->pasids ? "yes" : "no");
 	for (enum phase phase = 0; phase < PHASES; phase++)
 		bad += judge(phase);
-	tell_unseen(jail_calls, false);
-	tell_unseen(jail_ioctls, true);
-	return bad;
+	unseen = count_unseen(jail_calls, false) + count_unseen(jail_ioctls, true);
+	return bad + report(unseen == 0, "what is listed is asked for");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What is done inside the jail: two edu devices that somebody else opened are adopted, and put through everything. */
+/* What is done inside the jail: two devices that somebody else opened are adopted, and put through everything. */
 #include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,13 +17,18 @@
 
 /* before */
 
+/* The first device's page table tracks what it writes where there is one that does; the second one's may have PASIDs.
+ */
 static int open_one(struct jail *j, int i)
 {
 	struct vfm_iommu_options options = { .size = sizeof(options), .backend = j->backend };
+	struct vfm_hwpt hwpt = { .size = sizeof(hwpt) };
 	struct env *env = &j->env;
 	struct vfm_iommu *iommu;
 	struct vfm_device *dev;
 
+	if (i == 0 && j->backend == VFM_BACKEND_IOMMUFD)
+		options.flags = VFM_IOMMU_DIRTY_TRACKING;
 	j->phase = PHASE_space;
 	OK(vfm_iommu_open(env->ctx, &options, &iommu, &env->err));
 	env->iommus[env->opened++] = iommu;
@@ -38,6 +43,8 @@ static int open_one(struct jail *j, int i)
 					  .pt_id = vfm_device_pt_id(dev),
 					  .backend = vfm_iommu_backend(iommu),
 					  .name = env->names[i] };
+	if (vfm_iommu_hwpt(iommu, 0, &hwpt) == 0 && hwpt.flags & VFM_IOMMU_DIRTY_TRACKING)
+		j->adopt[i].flags = VFM_ADOPT_TRACKS;
 	return 0;
 }
 
@@ -87,7 +94,7 @@ static int adopt_one(struct jail *j, int i)
 
 	OK(vfm_device_adopt(env->ctx, &j->adopt[i], &j->devs[i], &env->err));
 	OK(vfm_device_identity(j->devs[i], &identity, &env->err));
-	REQUIRE(identity.pci_vendor == VFIOMIG_EDU_VENDOR_ID && vfm_device_iommu(j->devs[i]));
+	REQUIRE((j->soft || identity.pci_vendor == VFIOMIG_EDU_VENDOR_ID) && vfm_device_iommu(j->devs[i]));
 	return 0;
 }
 
@@ -114,10 +121,20 @@ static int adopt_space(struct jail *j)
 	return 0;
 }
 
+static int adopt_nonsense(struct jail *j)
+{
+	const struct vfm_adopt adopt = { .size = sizeof(adopt), .device_fd = j->memory_file, .iommufd = -1 };
+	struct env *env = &j->env;
+	struct vfm_device *dev;
+
+	REQUIRE_RESULT(vfm_device_adopt(env->ctx, &adopt, &dev, &env->err), -EINVAL);
+	return 0;
+}
+
 static int adopt(struct jail *j)
 {
 	j->phase = PHASE_adopt;
-	return adopt_one(j, 0) || adopt_one(j, 1) || adopt_space(j);
+	return adopt_nonsense(j) || adopt_one(j, 0) || adopt_one(j, 1) || adopt_space(j);
 }
 
 /* inside: memory */
@@ -141,21 +158,26 @@ static int map_one(struct jail *j, int i)
 	OK(vfm_iommu_ranges(iommu, ranges, 64, &count, NULL, &env->err));
 	if (j->backend == VFM_BACKEND_IOMMUFD)
 		OK(vfm_iommu_allow(iommu, NULL, 0, &env->err));
+	OK(vfm_iommu_map(iommu, &file, &env->err));
+	if (more_process(j, iommu))
+		return -1;
+	OK(vfm_iommu_unmap(iommu, IOVA_FILE, AREA, &env->err));
 	OK(vfm_iommu_map(iommu, &j->memory[i], &env->err));
 	REQUIRE_RESULT(vfm_iommu_map(iommu, &j->memory[i], &env->err), -EEXIST);
-	OK(vfm_iommu_map(iommu, &file, &env->err));
-	OK(vfm_iommu_unmap(iommu, IOVA_FILE, AREA, &env->err));
+	if (more_addresses(j, i))
+		return -1;
 	file.flags &= ~(uint32_t)VFM_MAP_FIXED;
 	OK(vfm_iommu_map(iommu, &file, &env->err));
-	OK(vfm_iommu_unmap(iommu, file.iova, AREA, &env->err));
+	if (i == 0) /* the other's is there still when it is closed */
+		OK(vfm_iommu_unmap(iommu, file.iova, AREA, &env->err));
 	return 0;
 }
 
 /* inside: what devices write */
 
-static int track_one(struct jail *j, int i)
+static int track(struct jail *j, int i, uint32_t sources)
 {
-	struct vfm_tracker_opts opts = { .size = sizeof(opts), .bitmap.size = sizeof(opts.bitmap) };
+	struct vfm_tracker_opts opts = { .size = sizeof(opts), .sources = sources, .bitmap.size = sizeof(opts.bitmap) };
 	struct vfm_iommu *iommu = vfm_device_iommu(j->devs[i]);
 	uint64_t words[1] = { 0 };
 	struct env *env = &j->env;
@@ -176,7 +198,26 @@ static int track_one(struct jail *j, int i)
 	return 0;
 }
 
+/* By the best source there is, and by the IOMMU's where the device has a log of its own. */
+static int track_one(struct jail *j, int i)
+{
+	return track(j, i, 0) || track(j, i, 1u << VFM_DIRTY_HWPT | 1u << VFM_DIRTY_TYPE1);
+}
+
 /* inside: regions */
+
+static int touch_registers(struct jail *j, struct vfm_device *dev)
+{
+	struct env *env = &j->env;
+	uint32_t word;
+
+	if (j->soft)
+		return soft_fill(j, 0) || soft_compare(j, 0);
+	if (edu_reg_write(env, dev, 4, 0x1234567) || edu_reg_read(env, dev, 4, &word))
+		return -1;
+	REQUIRE(word == ~UINT32_C(0x1234567));
+	return 0;
+}
 
 static int touch_regions(struct jail *j, struct vfm_device *dev)
 {
@@ -184,22 +225,32 @@ static int touch_regions(struct jail *j, struct vfm_device *dev)
 	struct env *env = &j->env;
 	struct vfm_area area;
 	size_t count;
-	uint32_t word;
 	void *bar;
 
 	j->phase = PHASE_regions;
 	OK(vfm_device_info(dev, &info, &env->err));
-	if (edu_reg_write(env, dev, 4, 0x1234567) || edu_reg_read(env, dev, 4, &word))
+	if (touch_registers(j, dev))
 		return -1;
-	REQUIRE(word == ~UINT32_C(0x1234567));
 	if (vfm_device_region_sparse(dev, VFM_REGION_BAR0, &area, 1, &count, NULL) == 0 && count == 1) {
 		OK(vfm_device_region_map(dev, VFM_REGION_BAR0, area.offset, area.length, &bar, &env->err));
 		vfm_device_region_unmap(dev, bar, area.length);
 	}
-	return 0;
+	return more_regions(j, dev);
 }
 
 /* inside: interrupts and DMA */
+
+/* The kernel asks for the device: its eventfd is signalled. */
+static int want_back(struct jail *j, int i)
+{
+	enum phase phase = j->phase;
+	int r;
+
+	j->phase = PHASE_program;
+	r = vfm_sim_poke(j->env.sim, j->env.names[i == 0 ? EDU_A : EDU_B], "request");
+	j->phase = phase;
+	return r;
+}
 
 static int arm(struct jail *j, int i)
 {
@@ -212,12 +263,15 @@ static int arm(struct jail *j, int i)
 	j->irq[i] = env_eventfd(env);
 	OK(vfm_device_irq(dev, VFM_IRQ_MSI, &irq, &env->err));
 	OK(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, &j->irq[i], &env->err));
-	OK(vfm_device_irq_trigger(dev, VFM_IRQ_MSI, 0, &env->err));
+	if (j->soft ? soft_interrupt(j, i) : vfm_device_irq_trigger(dev, VFM_IRQ_MSI, 0, &env->err))
+		return -1;
 	REQUIRE(read(j->irq[i], &signals, sizeof(signals)) == sizeof(signals) && signals == 1);
 	OK(vfm_device_irq_disarm(dev, VFM_IRQ_MSI, &env->err));
 	OK(vfm_device_irq_arm(dev, VFM_IRQ_MSI, 0, 1, &j->irq[i], &env->err));
 	OK(vfm_device_watch(dev, &env->err));
 	REQUIRE(vfm_device_notices(dev) == 0);
+	if (env->sim)
+		REQUIRE(want_back(j, i) == 0 && vfm_device_notices(dev) == VFM_NOTICE_REQUEST);
 	OK(vfm_device_bus_master(dev, true, &env->err));
 	return 0;
 }
@@ -230,6 +284,8 @@ static int configuration(struct jail *j, struct vfm_device *dev)
 
 	j->phase = PHASE_interrupts;
 	length = vfm_device_config_capture(dev, record, sizeof(record), &env->err);
+	if (j->soft && length == -EOPNOTSUPP)
+		return 0;
 	REQUIRE(length > 0);
 	j->phase = PHASE_migrate;
 	OK(vfm_device_set_state(dev, VFM_STATE_STOP, NULL, &env->err));
@@ -245,6 +301,8 @@ static int start_pump(struct jail *j, struct vfm_device *dev)
 	struct env *env = &j->env;
 
 	j->phase = PHASE_regions;
+	if (j->soft)
+		return soft_start(j, 0, IOVA, AREA / PAGE);
 	return edu_control_write(env, dev, VFIOMIG_EDU_PUMP_SRC, IOVA) ||
 	       edu_control_write(env, dev, VFIOMIG_EDU_PUMP_DST, IOVA + PAGE) ||
 	       edu_control_write(env, dev, VFIOMIG_EDU_PUMP_LENGTH, COPY) ||
@@ -261,6 +319,8 @@ static int is_pumping(struct jail *j, int i)
 	struct env *env = &j->env;
 	uint64_t before, now = 0, signals;
 
+	if (j->soft)
+		return soft_runs(j, i);
 	j->phase = PHASE_program;
 	memset(memory, 0x40 + i, COPY);
 	j->phase = PHASE_regions;
@@ -356,22 +416,52 @@ static int copy(struct jail *j)
 	return is_pumping(j, 1);
 }
 
-static int migrate(struct jail *j)
+static int fill(struct jail *j)
 {
 	struct env *env = &j->env;
 	uint64_t bytes;
 
 	j->phase = PHASE_regions;
-	if (edu_contents_bytes(env, j->devs[0], &bytes) || edu_fill(env, j->devs[0], 0, bytes, 5))
+	if (j->soft)
+		return soft_fill(j, 0);
+	return edu_contents_bytes(env, j->devs[0], &bytes) || edu_fill(env, j->devs[0], 0, bytes, 5);
+}
+
+static int compare(struct jail *j)
+{
+	struct env *env = &j->env;
+	uint64_t bytes;
+
+	j->phase = PHASE_regions;
+	if (j->soft)
+		return soft_compare(j, 1);
+	return edu_contents_bytes(env, j->devs[1], &bytes) || edu_compare(env, j->devs[1], 0, bytes, 5);
+}
+
+static int migrate(struct jail *j)
+{
+	if (fill(j))
 		return -1;
 	if (save(j) || is_pumping(j, 0) || restore(j, j->state_bytes - 1, -EBADMSG) || restore(j, 0, 0) ||
 	    is_pumping(j, 1))
 		return -1;
-	j->phase = PHASE_regions;
-	return edu_compare(env, j->devs[1], 0, bytes, 5) || copy(j);
+	return compare(j) || peers_save(j) || is_pumping(j, 1) || peers_hand_over(j) || is_pumping(j, 1) ||
+	       compare(j) || copy(j);
 }
 
 /* inside: the rest */
+
+/* What a device reported before its reset is read then. */
+static int watch_errors(struct jail *j)
+{
+	struct env *env = &j->env;
+
+	j->phase = PHASE_interrupts;
+	OK(vfm_device_watch(j->devs[1], &env->err));
+	if (env->sim)
+		REQUIRE(want_back(j, 1) == 0);
+	return 0;
+}
 
 static int reset(struct jail *j)
 {
@@ -382,11 +472,13 @@ static int reset(struct jail *j)
 
 	for (size_t i = 0; i < 8; i++)
 		peers[i].size = sizeof(peers[i]);
+	if (watch_errors(j))
+		return -1;
 	j->phase = PHASE_reset;
 	OK(vfm_device_reset(j->devs[1], &env->err));
 	r = vfm_device_hot_reset_info(j->devs[1], peers, 8, &count, &env->err);
 	REQUIRE(r == 0 || r == -EOPNOTSUPP);
-	return env_state(env, j->devs[1], VFM_STATE_RUNNING);
+	return more_power(j, j->devs[1]) || env_state(env, j->devs[1], VFM_STATE_RUNNING);
 }
 
 static void close_inside(struct jail *j)
@@ -400,12 +492,14 @@ static void close_inside(struct jail *j)
 
 int jail_work(struct jail *j)
 {
-	int bad = adopt(j);
+	int bad = adopt(j) || more_attach(j);
 
 	j->phase = PHASE_map;
 	bad = bad || map_one(j, 0) || map_one(j, 1) || track_one(j, 0) || track_one(j, 1);
 	bad = bad || touch_regions(j, j->devs[0]) || arm(j, 0) || configuration(j, j->devs[0]) ||
-	      start_pump(j, j->devs[0]) || is_pumping(j, 0) || migrate(j) || reset(j);
+	      start_pump(j, j->devs[0]) || is_pumping(j, 0) || peers_lend(j) || is_pumping(j, 0) || migrate(j) ||
+	      reset(j);
+	bad = peers_close(j) || bad;
 	close_inside(j);
 	return bad ? -1 : 0;
 }

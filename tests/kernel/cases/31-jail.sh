@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
 # needs: vfm-jail
-# timeout: 300
-# Adoption, DMA, interrupts and migration under a seccomp filter of exactly the calls that libvfiomig(7) lists.
+# timeout: 600
+# Adoption, DMA, interrupts, migration, lending under a seccomp filter of exactly the calls that libvfiomig(7)
+# lists: edu devices, which have a bus and configuration space, and vfiomig_soft, whose IOMMU tracks what they write.
 . /lab/lib.sh
 
 lab_edus state_mb=1
+lab_softs
 for backend in iommufd type1v2 type1 compat-type1v2 compat-type1; do
-	diag "$backend"
+	diag "edu, $backend"
 	merge vfm-jail --iommu $backend "$edu1_pci" "$edu2_pci"
+done
+for backend in iommufd type1v2; do
+	diag "vfiomig_soft, $backend"
+	merge vfm-jail --iommu $backend vfiomig_soft.0 vfiomig_soft.1
 done
 tap_done

@@ -336,12 +336,12 @@ static void registers(struct subject *s, const struct call *c, struct outcome *o
 	o->value[0] = value;
 }
 
-/* Every feature there is a number for, asked and not used; but for 11 and 12, which no simulated machine has. */
+/* Every feature there is a number for, asked and not used; but for 12, which no simulated machine has. */
 static void probe(struct subject *s, const struct call *c, struct outcome *o)
 {
 	static const uint32_t ops[] = { 0, VFIO_DEVICE_FEATURE_GET, VFIO_DEVICE_FEATURE_SET,
 					VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET };
-	static const uint32_t numbers[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 200, 201, 13, 14, 15 };
+	static const uint32_t numbers[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 201, 13, 14, 15 };
 	uint64_t data[8] = { 0 };
 
 	o->result = device_feature(s, VFIO_DEVICE_FEATURE_PROBE | ops[c->a % 4] | numbers[c->b % 16], sizeof(data),

@@ -150,6 +150,22 @@ static void map(struct subject *s, const struct call *c, struct outcome *o)
 	o->value[0] = o->result == 0 ? arg.iova : 0;
 }
 
+static void map_file(struct subject *s, const struct call *c, struct outcome *o)
+{
+	struct iommu_ioas_map_file arg = {
+		.size = sized(sizeof(arg), c->a),
+		.flags = map_flags(c->b),
+		.ioas_id = pick(s, c->a),
+		.fd = some_file(c->b / 512),
+		.start = some_start(c->b / 4096),
+		.length = some_length(c->a / 128),
+		.iova = some_iova(c->a / 8192),
+	};
+
+	o->result = iommufd(s, IOMMU_IOAS_MAP_FILE, &arg);
+	o->value[0] = o->result == 0 ? arg.iova : 0;
+}
+
 static void unmap(struct subject *s, const struct call *c, struct outcome *o)
 {
 	struct iommu_ioas_unmap arg = {
@@ -368,6 +384,7 @@ static const struct move moves[] = {
 	{ "destroy", 6, destroy },
 	{ "ranges", 6, ranges },
 	{ "map", 18, map },
+	{ "map-file", 9, map_file },
 	{ "unmap", 10, unmap },
 	{ "copy", 8, copy },
 	{ "allow", 3, allow },

@@ -127,6 +127,8 @@ uint64_t file_memory(uint32_t page); /* user address of one of some pages */
 uint64_t some_address(uint32_t draw);
 uint64_t some_iova(uint32_t draw);
 uint64_t some_length(uint32_t draw);
+int some_file(uint32_t draw); /* of this process, open until it ends; or none */
+uint64_t some_start(uint32_t draw);
 uint64_t hash_of(const void *bytes, size_t length);
 
 #endif

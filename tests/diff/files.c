@@ -2,6 +2,8 @@
 /* Files that a sequence opens and closes at will: spaces, groups, devices; and numbers worth trying with them. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <xxhash.h>
 
@@ -111,6 +113,36 @@ uint64_t some_length(uint32_t draw)
 	if (draw % 16 == 0)
 		return odd[draw / 16 % 4];
 	return (UINT64_C(1) << draw / 16 % 4) * PAGE;
+}
+
+static int memory_file(off_t pages)
+{
+	int fd = memfd_create("diff", MFD_CLOEXEC);
+
+	return fd >= 0 && ftruncate(fd, pages * (off_t)PAGE) == 0 ? fd : -1;
+}
+
+/* The first two can be pinned, the second is soon at its end. */
+int some_file(uint32_t draw)
+{
+	static int files[8] = { 0, 0, 0, 0, 0, 0, 0, -1 };
+
+	if (files[0] == 0) {
+		files[0] = files[1] = files[2] = memory_file(24);
+		files[3] = memory_file(2);
+		files[4] = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+		files[5] = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		files[6] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	}
+	return files[draw % 8];
+}
+
+uint64_t some_start(uint32_t draw)
+{
+	static const uint64_t odd[] = { 1, 0x800, UINT64_MAX & ~(uint64_t)(PAGE - 1),
+					INT64_MAX & ~(uint64_t)(PAGE - 1) };
+
+	return draw % 16 == 0 ? odd[draw / 16 % 4] : (uint64_t)(draw / 16 % 26) * PAGE;
 }
 
 uint64_t hash_of(const void *bytes, size_t length)

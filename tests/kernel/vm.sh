@@ -130,6 +130,11 @@ plug() {
 			-device "nvme,subsys=subsys$port,serial=lab$port,$sriov,max_ioqpairs=6,msix_qsize=4,$at" ;;
 	e1000e)
 		set -- -device "e1000e,romfile=,$at" ;;
+	xhci)
+		# 16 vectors of MSI; the model of another maker has no MSI.
+		set -- -device "nec-usb-xhci,$at" ;;
+	sdhci)
+		set -- -device "sdhci-pci,$at" ;;
 	ivshmem)
 		set -- -object "memory-backend-ram,id=shm$port,size=1G,share=on" \
 			-device "ivshmem-plain,memdev=shm$port,$at" ;;

@@ -49,6 +49,7 @@ struct edu_device {
 	int resets_seen;
 
 	atomic_t resets;
+	u64 silent_until; /* in jiffies */
 	struct delayed_work pump_work;
 
 	struct mutex hw_lock; /* the registers, bar and command */
@@ -100,6 +101,7 @@ void edu_pump_work(struct work_struct *work);
 
 /* edu_region.c */
 int edu_register_regions(struct edu_device *edev);
+ssize_t edu_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos);
 
 /* edu_states.c */
 extern const struct vfio_migration_ops edu_migration_ops;

@@ -36,6 +36,10 @@ static uint reset_ms;
 module_param(reset_ms, uint, 0644);
 MODULE_PARM_DESC(reset_ms, "Milliseconds that the reset of the first open takes longer");
 
+static uint unready_ms;
+module_param(unready_ms, uint, 0644);
+MODULE_PARM_DESC(unready_ms, "Milliseconds after a reset or an open in which nothing answers");
+
 static bool precopy_eof;
 module_param(precopy_eof, bool, 0644);
 MODULE_PARM_DESC(precopy_eof, "Read 0 instead of ENOMSG when nothing is left in PRE_COPY");
@@ -133,6 +137,13 @@ void edu_unlock(struct edu_device *edev)
 	mutex_unlock(&edev->lock);
 }
 
+static void edu_fall_silent(struct edu_device *edev)
+{
+	const u64 pause = msecs_to_jiffies(READ_ONCE(unready_ms));
+
+	WRITE_ONCE(edev->silent_until, get_jiffies_64() + pause);
+}
+
 static void edu_reset_done(struct pci_dev *pdev)
 {
 	struct vfio_pci_core_device *core = dev_get_drvdata(&pdev->dev);
@@ -140,6 +151,7 @@ static void edu_reset_done(struct pci_dev *pdev)
 
 	atomic_inc(&edev->resets);
 	edu_hw_forget(edev);
+	edu_fall_silent(edev);
 }
 
 static int edu_map_bar(struct edu_device *edev)
@@ -209,6 +221,7 @@ static int edu_open_device(struct vfio_device *vdev)
 	/* The reset of vfio_pci_core_enable() came before the BAR was mapped. */
 	edu_hw_forget(edev);
 	vfio_pci_core_finish_enable(&edev->core);
+	edu_fall_silent(edev);
 	return 0;
 
 err_free:
@@ -270,7 +283,7 @@ static const struct vfio_device_ops edu_ops = {
 	.get_region_info_caps = vfio_pci_ioctl_get_region_info,
 #endif
 	.device_feature = vfio_pci_core_ioctl_feature,
-	.read = vfio_pci_core_read,
+	.read = edu_read,
 	.write = vfio_pci_core_write,
 	.mmap = vfio_pci_core_mmap,
 	.request = vfio_pci_core_request,

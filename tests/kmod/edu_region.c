@@ -1,9 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The two device-specific regions: contents and control. */
 
+#include <linux/jiffies.h>
 #include <linux/uaccess.h>
 
 #include "edu.h"
+
+static int edu_fill_ones(char __user *buf, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (put_user((char)0xff, buf + i))
+			return -EFAULT;
+	return 0;
+}
+
+/* Nobody answers on the bus: what is the device's own reads as all ones. */
+ssize_t edu_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
+{
+	const bool own = VFIO_PCI_OFFSET_TO_INDEX(*ppos) < VFIO_PCI_NUM_REGIONS;
+	const u64 silent_until = READ_ONCE(to_edu(vdev)->silent_until);
+	ssize_t ret = vfio_pci_core_read(vdev, buf, count, ppos);
+
+	if (ret > 0 && own && time_before64(get_jiffies_64(), silent_until) &&
+	    edu_fill_ones(buf, ret))
+		return -EFAULT;
+	return ret;
+}
 
 static ssize_t edu_contents_rw(struct vfio_pci_core_device *core, char __user *buf, size_t count,
 			       loff_t *ppos, bool iswrite)

@@ -43,6 +43,7 @@ struct soft_command {
 	u64 iova;
 	u64 length;
 	u64 value;
+	u64 pasid;
 	u64 result;
 };
 
@@ -89,6 +90,7 @@ struct soft_device {
 	struct soft_command command;
 	struct soft_log log;
 	struct vfiomig_soft_entry *journal;
+	u32 pasid;     /* of the access under way */
 	u64 unnoticed; /* writes towards dirty_miss */
 	u8 config[PCI_STD_HEADER_SIZEOF];
 	u8 *bounce;
@@ -130,7 +132,8 @@ bool soft_hides(unsigned int id, u64 iova, u64 length, u64 at);
 int soft_iommu_init(void);
 void soft_iommu_exit(void);
 int soft_iommu_adopt(struct platform_device *pdev);
-int soft_iommu_rw(struct device *dev, u64 iova, void *buf, size_t len, bool write, bool notice);
+int soft_iommu_rw(struct device *dev, u32 pasid, u64 iova, void *buf, size_t len, bool write,
+		  bool notice);
 
 /* soft_pin.c: all but the callback of vfio need sdev->lock */
 void soft_pins_init(struct soft_pins *pins);

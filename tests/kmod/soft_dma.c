@@ -35,7 +35,8 @@ static void soft_fill(u8 *buf, u64 iova, size_t len, u64 value)
 static int soft_access(struct soft_device *sdev, u64 iova, size_t len, bool write, bool notice)
 {
 	if (sdev->physical)
-		return soft_iommu_rw(sdev->vdev.dev, iova, sdev->bounce, len, write, notice);
+		return soft_iommu_rw(sdev->vdev.dev, sdev->pasid, iova, sdev->bounce, len, write,
+				     notice);
 	if (sdev->regs.dma_mode == VFIOMIG_SOFT_COPY)
 		return vfio_dma_rw(&sdev->vdev, iova, sdev->bounce, len, write);
 	return soft_pins_rw(sdev, iova, sdev->bounce, len, write);
@@ -78,13 +79,13 @@ static int soft_dma_write(struct soft_device *sdev, u64 iova, u64 length, u64 va
 		ret = soft_access(sdev, iova + done, n, true, notice);
 		if (ret)
 			break;
-		if (notice)
+		if (notice && !sdev->pasid)
 			soft_log_note(sdev, iova + done, n);
 		done += n;
 	}
 	if (ret)
 		soft_fault(sdev, iova + done, ret);
-	if (done)
+	if (done && !sdev->pasid)
 		soft_write_down(sdev, iova, done);
 	return ret;
 }
@@ -111,6 +112,18 @@ static int soft_dma_read(struct soft_device *sdev, u64 iova, u64 length, u64 *su
 	return 0;
 }
 
+static int soft_command_dma(struct soft_device *sdev, bool write)
+{
+	struct soft_command *c = &sdev->command;
+	int ret;
+
+	sdev->pasid = c->pasid;
+	ret = write ? soft_dma_write(sdev, c->iova, c->length, c->value)
+		    : soft_dma_read(sdev, c->iova, c->length, &c->value);
+	sdev->pasid = 0;
+	return ret;
+}
+
 /* What an access ended with is for the result register; what is returned is about the command. */
 int soft_command(struct soft_device *sdev, u64 command)
 {
@@ -125,14 +138,13 @@ int soft_command(struct soft_device *sdev, u64 command)
 		return 0;
 	}
 	if ((command != VFIOMIG_SOFT_DMA_WRITE && command != VFIOMIG_SOFT_DMA_READ) || !c->length ||
-	    c->length > VFIOMIG_SOFT_DMA_MAX || check_add_overflow(c->iova, c->length - 1, &last))
+	    c->length > VFIOMIG_SOFT_DMA_MAX || c->pasid >> 20 || (c->pasid && !sdev->physical) ||
+	    check_add_overflow(c->iova, c->length - 1, &last))
 		return -EINVAL;
 	if (!soft_may_dma(sdev))
 		ret = -EBUSY;
-	else if (command == VFIOMIG_SOFT_DMA_WRITE)
-		ret = soft_dma_write(sdev, c->iova, c->length, c->value);
 	else
-		ret = soft_dma_read(sdev, c->iova, c->length, &c->value);
+		ret = soft_command_dma(sdev, command == VFIOMIG_SOFT_DMA_WRITE);
 	c->result = ret && ret != -EBUSY ? EFAULT : -ret;
 	return 0;
 }

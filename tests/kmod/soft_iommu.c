@@ -23,6 +23,13 @@ static uint iova_bits = 39;
 module_param(iova_bits, uint, 0444);
 MODULE_PARM_DESC(iova_bits, "Aperture of the IOMMU, 32 to 48");
 
+#define HAS_PASIDS (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0))
+#if HAS_PASIDS
+static uint pasid_bits;
+module_param(pasid_bits, uint, 0444);
+MODULE_PARM_DESC(pasid_bits, "PASIDs that devices behind the IOMMU have: 0 to 20 bits");
+#endif
+
 /* Where PCs have their interrupt window. */
 #define MSI_WINDOW	 0xfee00000
 #define MSI_WINDOW_BYTES 0x100000
@@ -42,6 +49,7 @@ struct soft_domain {
 struct soft_master {
 	spinlock_t lock;
 	struct soft_domain *domain; /* NULL: blocked */
+	struct xarray pasids;	    /* their domains */
 };
 
 static const struct iommu_ops soft_iommu_ops;
@@ -89,8 +97,39 @@ static int soft_attach(ATTACH_ARGS)
 	return 0;
 }
 
+#if HAS_PASIDS
+/* Whoever holds the lock knows that no DMA is under way; what needs memory comes before. */
+static int soft_attach_pasid(struct iommu_domain *domain, struct device *dev, ioasid_t pasid,
+			     struct iommu_domain *old)
+{
+	struct soft_master *master = dev_iommu_priv_get(dev);
+	int ret = xa_reserve(&master->pasids, pasid, GFP_KERNEL);
+
+	if (ret)
+		return ret;
+	spin_lock(&master->lock);
+	ret = xa_err(xa_store(&master->pasids, pasid, to_domain(domain), GFP_ATOMIC));
+	spin_unlock(&master->lock);
+	return ret;
+}
+
+static int soft_block_pasid(struct iommu_domain *domain, struct device *dev, ioasid_t pasid,
+			    struct iommu_domain *old)
+{
+	struct soft_master *master = dev_iommu_priv_get(dev);
+
+	spin_lock(&master->lock);
+	xa_erase(&master->pasids, pasid);
+	spin_unlock(&master->lock);
+	return 0;
+}
+#endif
+
 static const struct iommu_domain_ops soft_blocked_ops = {
 	.attach_dev = soft_block,
+#if HAS_PASIDS
+	.set_dev_pasid = soft_block_pasid,
+#endif
 };
 
 static struct iommu_domain soft_blocked = {
@@ -230,6 +269,9 @@ static void soft_domain_free(struct iommu_domain *domain)
 
 static const struct iommu_domain_ops soft_domain_ops = {
 	.attach_dev = soft_attach,
+#if HAS_PASIDS
+	.set_dev_pasid = soft_attach_pasid,
+#endif
 	.map_pages = soft_map,
 	.unmap_pages = soft_unmap,
 	.iova_to_phys = soft_iova_to_phys,
@@ -262,7 +304,7 @@ static struct iommu_domain *soft_domain_alloc(struct device *dev, u32 flags)
 static struct iommu_domain *soft_domain_alloc_flags(struct device *dev, u32 flags,
 						    const struct iommu_user_data *data)
 {
-	/* Any of ours is good for PASIDs, of which its devices have none. */
+	/* Any of ours is good for PASIDs. */
 	return data ? ERR_PTR(-EOPNOTSUPP)
 		    : soft_domain_alloc(dev, flags & ~IOMMU_HWPT_ALLOC_PASID);
 }
@@ -297,13 +339,18 @@ static struct iommu_device *soft_probe_device(struct device *dev)
 	if (!master)
 		return ERR_PTR(-ENOMEM);
 	spin_lock_init(&master->lock);
+	xa_init(&master->pasids);
 	dev_iommu_priv_set(dev, master);
 	return &soft_iommu;
 }
 
 static void soft_release_device(struct device *dev)
 {
-	kfree(dev_iommu_priv_get(dev));
+	struct soft_master *master = dev_iommu_priv_get(dev);
+
+	WARN_ON(!xa_empty(&master->pasids));
+	xa_destroy(&master->pasids);
+	kfree(master);
 }
 
 static void soft_get_resv_regions(struct device *dev, struct list_head *list)
@@ -336,10 +383,11 @@ static const struct iommu_ops soft_iommu_ops = {
 };
 
 /*
- * DMA of a device within one page: a fault where the domain has nothing for it, else the access and
- * the dirty mark in one, unless the write is to go unnoticed.
+ * DMA of a device within one page, with a PASID unless that is 0: a fault where the domain has
+ * nothing for it, else the access and the dirty mark in one, unless the write is to go unnoticed.
  */
-int soft_iommu_rw(struct device *dev, u64 iova, void *buf, size_t len, bool write, bool notice)
+int soft_iommu_rw(struct device *dev, u32 pasid, u64 iova, void *buf, size_t len, bool write,
+		  bool notice)
 {
 	struct soft_master *master = dev_iommu_priv_get(dev);
 	unsigned long page = iova >> PAGE_SHIFT;
@@ -349,7 +397,7 @@ int soft_iommu_rw(struct device *dev, u64 iova, void *buf, size_t len, bool writ
 	struct page *at;
 
 	spin_lock(&master->lock);
-	d = master->domain;
+	d = pasid ? xa_load(&master->pasids, pasid) : master->domain;
 	if (!d)
 		goto out;
 	xa_lock(&d->pages);
@@ -372,6 +420,21 @@ out:
 	return ret;
 }
 
+/* The kernel asks a platform device's properties how many it has. */
+static int soft_add_pasids(struct platform_device *pdev)
+{
+#if HAS_PASIDS
+	const struct property_entry properties[] = {
+		PROPERTY_ENTRY_U32("pasid-num-bits", min(pasid_bits, 20u)),
+		{},
+	};
+
+	if (pasid_bits)
+		return device_create_managed_software_node(&pdev->dev, properties, NULL);
+#endif
+	return 0;
+}
+
 /*
  * Before the device is added, so that the kernel asks this IOMMU about it. Nobody else knows the
  * device yet, so the lock that iommu_fwspec_init() wants to see held, and modules cannot take, is
@@ -381,6 +444,7 @@ int soft_iommu_adopt(struct platform_device *pdev)
 {
 	struct dev_iommu *iommu = kzalloc(sizeof(*iommu), GFP_KERNEL);
 	struct iommu_fwspec *fwspec = kzalloc(sizeof(*fwspec), GFP_KERNEL);
+	int ret;
 
 	if (!iommu || !fwspec) {
 		kfree(iommu);
@@ -391,6 +455,9 @@ int soft_iommu_adopt(struct platform_device *pdev)
 	fwspec->iommu_fwnode = fwnode_handle_get(soft_fwnode);
 	iommu->fwspec = fwspec;
 	pdev->dev.iommu = iommu;
+	ret = soft_add_pasids(pdev);
+	if (ret)
+		return ret;
 	/* No MSI of ours reaches the CPU: saying so spares users "allow_unsafe_interrupts". */
 	dev_set_msi_domain(&pdev->dev, soft_msi);
 	return 0;
@@ -414,6 +481,9 @@ static int soft_iommu_register(void)
 
 	if (ret)
 		return ret;
+#if HAS_PASIDS
+	soft_iommu.max_pasids = pasid_bits ? BIT(min(pasid_bits, 20u)) : 0;
+#endif
 	ret = iommu_device_register(&soft_iommu, &soft_iommu_ops, dev);
 	if (ret)
 		iommu_device_sysfs_remove(&soft_iommu);

@@ -242,6 +242,14 @@ static void soft_release_device(struct vfio_device *vdev)
 #define SOFT_REGION_OPS
 #endif
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#define SOFT_PASID_OPS                                                                             \
+	.pasid_attach_ioas = vfio_iommufd_physical_pasid_attach_ioas,                              \
+	.pasid_detach_ioas = vfio_iommufd_physical_pasid_detach_ioas,
+#else
+#define SOFT_PASID_OPS
+#endif
+
 /* clang-format off */
 #define SOFT_OPS							\
 	.init = soft_init,						\
@@ -261,6 +269,7 @@ static const struct vfio_device_ops soft_physical_ops = {
 	.unbind_iommufd = vfio_iommufd_physical_unbind,
 	.attach_ioas = vfio_iommufd_physical_attach_ioas,
 	.detach_ioas = vfio_iommufd_physical_detach_ioas,
+	SOFT_PASID_OPS
 };
 
 static const struct vfio_device_ops soft_emulated_ops = {

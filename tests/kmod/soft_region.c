@@ -70,6 +70,8 @@ static u64 *soft_argument(struct soft_device *sdev, u64 reg)
 		return &sdev->command.length;
 	case VFIOMIG_SOFT_DMA_VALUE:
 		return &sdev->command.value;
+	case VFIOMIG_SOFT_DMA_PASID:
+		return &sdev->command.pasid;
 	default:
 		return NULL;
 	}

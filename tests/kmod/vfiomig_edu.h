@@ -128,6 +128,8 @@ struct vfiomig_edu_registers {
  *	reset_ms	how much longer the reset of the first open takes (0): the
  *			model's is done in 2 ms, since the kernel waits for nothing without
  *			a power management capability
+ *	unready_ms	for so long after a reset, and after an open, configuration space
+ *			and BARs read as all ones, but for mappings; writes arrive (0)
  *	precopy_eof	1: nothing left in PRE_COPY reads as 0 instead of ENOMSG (0)
  *	fail_arc	N: the Nth arc from now, of any device, fails with EIO, no effect (0)
  *	error_arc	N: the Nth arc from now, of any device, fails with EIO, into ERROR (0)

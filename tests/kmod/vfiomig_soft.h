@@ -12,6 +12,7 @@
  *	mig_flags	1, 3, 5 or 7: migration flags of devices bound from now on (7); writable
  *	dirty_tracking	whether the IOMMU can do it (1)
  *	iova_bits	aperture of the IOMMU, 32 to 48 (39)
+ *	pasid_bits	PASIDs of the physical devices, 0 (none, the default) to 20 bits; Linux 6.15
  *
  * They are /sys/bus/platform/devices/vfiomig_soft.N, the physical ones first. The files "unbind"
  * and "bind" of the platform driver unplug and plug them. The module stays once there was a
@@ -55,7 +56,8 @@
  * page of the fault is done.
  *
  * A write puts DMA_VALUE + A into the little endian word at every IOVA A that is a multiple of 8,
- * and the bytes of such words at its ends. A read leaves the sum of all bytes in DMA_VALUE.
+ * and the bytes of such words at its ends. A read leaves the sum of all bytes in DMA_VALUE. What
+ * has a PASID is nothing to the journal, to DMA logging and to RUN_WRITES, which know IOVAs only.
  */
 #define VFIOMIG_SOFT_DMA_IOVA	 0x100
 #define VFIOMIG_SOFT_DMA_LENGTH	 0x108 /* 1 to VFIOMIG_SOFT_DMA_MAX */
@@ -63,6 +65,7 @@
 #define VFIOMIG_SOFT_DMA_COMMAND 0x118 /* below */
 #define VFIOMIG_SOFT_DMA_RESULT	 0x120 /* ro */
 #define VFIOMIG_SOFT_DMA_MODE	 0x128 /* *: below; an emulated device only, else 0 */
+#define VFIOMIG_SOFT_DMA_PASID	 0x130 /* physical only; 0: none, as for the engine */
 
 #define VFIOMIG_SOFT_DMA_MAX (16u << 20)
 

@@ -28,12 +28,18 @@ extern const struct lab_test nvme_tests[];
 extern const struct lab_test intx_tests[];
 extern const struct lab_test sriov_tests[];
 extern const struct lab_test reset_tests[];
+extern const struct lab_test ready_tests[];
+extern const struct lab_test pasid_tests[];
 extern const struct lab_test peer_tests[];
 extern const struct lab_test group_tests[];
 extern const struct lab_test notice_tests[];
 extern const struct lab_test dirty_tests[];
 extern const struct lab_test cost_tests[];
 extern const struct lab_test vhost_tests[];
+extern const struct lab_test limit_tests[];
+extern const struct lab_test msi_tests[];
+extern const struct lab_test process_tests[];
+extern const struct lab_test gmem_tests[];
 
 /* An address space and a device in it, bus master on, the device on an address space of its own. */
 int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_device **ret);

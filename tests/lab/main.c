@@ -5,9 +5,10 @@
 
 #include "lab.h"
 
-static const struct lab_test *const tables[] = { mode_tests,  nvme_tests, intx_tests,  sriov_tests,
-						 reset_tests, peer_tests, group_tests, notice_tests,
-						 dirty_tests, cost_tests, vhost_tests };
+static const struct lab_test *const tables[] = { mode_tests,  nvme_tests,  intx_tests,	sriov_tests,  reset_tests,
+						 ready_tests, peer_tests,  group_tests, notice_tests, dirty_tests,
+						 cost_tests,  vhost_tests, limit_tests, msi_tests,    process_tests,
+						 gmem_tests,  pasid_tests };
 
 int lab_open(struct env *env, uint32_t backend, enum which which, struct vfm_device **ret)
 {

@@ -56,6 +56,24 @@ static int identify(struct env *env, uint32_t backend)
 	return r;
 }
 
+/* Its MSI-X table is in BAR 0, which vfio-pci maps with it (Linux 4.16), doorbells and all. */
+static int table_is_mappable(struct env *env)
+{
+	struct vfm_region region = { .size = sizeof(region) };
+	struct vfm_device *dev;
+	struct vfm_area area;
+	size_t count;
+
+	if (lab_open(env, VFM_BACKEND_IOMMUFD, FIRST, &dev))
+		return -1;
+	OK(vfm_device_region(dev, VFM_REGION_BAR0, &region, &env->err));
+	REQUIRE((region.flags & (VFM_REGION_MMAP | VFM_REGION_MSIX_MAPPABLE | VFM_REGION_SPARSE)) ==
+		(VFM_REGION_MMAP | VFM_REGION_MSIX_MAPPABLE));
+	OK(vfm_device_region_sparse(dev, VFM_REGION_BAR0, &area, 1, &count, &env->err));
+	REQUIRE(count == 1 && area.offset == 0 && area.length == region.length);
+	return 0;
+}
+
 static int identify_native(struct env *env)
 {
 	return identify(env, VFM_BACKEND_IOMMUFD);
@@ -168,6 +186,7 @@ const struct lab_test nvme_tests[] = {
 	{ "nvme", "Identify ends with MSI-X, in iommufd", identify_native },
 	{ "nvme", "Identify ends with MSI-X, in type1v2", identify_container },
 	{ "nvme", "Identify ends with MSI-X, in compat-type1v2", identify_compat },
+	{ "nvme", "the BAR with the MSI-X table is mapped whole", table_is_mappable },
 	{ "nvme", "a vector is added to those in use, in iommufd", add_vector_native },
 	{ "nvme", "a vector is added to those in use, in type1v2", add_vector_container },
 	{ "nvme", "a vector is disarmed and armed again beside another", one_vector_goes },

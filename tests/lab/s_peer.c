@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Peer to peer: a BAR of one device is mapped for another one, which reads and writes it by DMA. */
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "lab.h"
 
@@ -11,6 +12,8 @@
 #define EDU_ID 0x010000edu
 #define EDU_LIVE 4
 #define EDU_BAR_BYTES (1ull << 20)
+#define PCI_COMMAND 4
+#define PCI_COMMAND_MEMORY 2u
 
 static int map_bar(struct env *env, struct vfm_device *of, uint32_t index, uint64_t length)
 {
@@ -139,6 +142,240 @@ static int refused_compat(struct env *env)
 	return refused(env, VFM_BACKEND_COMPAT_TYPE1V2);
 }
 
+/* dma-bufs, which an iommufd takes since Linux 6.19 */
+
+/* An edu and ivshmem, each in an address space of its own; a page of memory, the BAR as it is seen here, a buffer. */
+struct apart {
+	struct vfm_device *edu;
+	struct vfm_device *shm;
+	uint8_t *memory;
+	char *bar;
+	int fd;
+};
+
+static int prepare_apart(struct env *env, struct apart *a)
+{
+	void *bar;
+
+	a->memory = env_memory(env, PAGE);
+	REQUIRE(a->memory);
+	if (lab_open(env, VFM_BACKEND_IOMMUFD, FIRST, &a->edu) || lab_open(env, VFM_BACKEND_IOMMUFD, THIRD, &a->shm))
+		return -1;
+	OK(env_map(env, vfm_device_iommu(a->edu), a->memory, PAGE, MEMORY_AT));
+	OK(vfm_device_region_map(a->shm, SHM_BAR, 0, GIB, &bar, &env->err));
+	a->bar = bar;
+	return 0;
+}
+
+/* A mapping that is left would keep the device open. */
+static int run_apart(struct env *env, int (*run)(struct env *env, struct apart *a))
+{
+	struct apart a = { .fd = -1 };
+	int r = prepare_apart(env, &a) || run(env, &a);
+
+	if (a.bar)
+		vfm_device_region_unmap(a.shm, a.bar, GIB);
+	if (a.fd >= 0)
+		close(a.fd);
+	return r;
+}
+
+static int map_buffer(struct env *env, struct apart *a, uint64_t offset, uint64_t length)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
+
+	map.flags |= VFM_MAP_FILE;
+	map.fd = a->fd;
+	map.fd_offset = offset;
+	map.length = length;
+	map.iova = BAR_AT;
+	return vfm_iommu_map(vfm_device_iommu(a->edu), &map, &env->err);
+}
+
+static int unmap_buffer(struct env *env, struct apart *a, uint64_t length)
+{
+	return vfm_iommu_unmap(vfm_device_iommu(a->edu), BAR_AT, length, &env->err);
+}
+
+static int areas_are(struct env *env, struct apart *a, uint32_t count)
+{
+	struct vfm_iommu_info info = { .size = sizeof(info) };
+
+	OK(vfm_iommu_info(vfm_device_iommu(a->edu), &info, &env->err));
+	REQUIRE(info.areas == count);
+	return 0;
+}
+
+static int set_decode(struct env *env, struct vfm_device *dev, bool on)
+{
+	uint16_t command;
+
+	OK(vfm_device_region_read(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
+	command = (uint16_t)(on ? command | PCI_COMMAND_MEMORY : command & ~PCI_COMMAND_MEMORY);
+	OK(vfm_device_region_write(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
+	return 0;
+}
+
+/* By DMA to where the BAR is mapped: the edu has it from memory, and takes it there. */
+static int send_text(struct env *env, struct apart *a, const char *text)
+{
+	snprintf((char *)a->memory, 64, "%s", text);
+	return edu_dma(env, a->edu, MEMORY_AT, 64, true, false) || edu_dma(env, a->edu, BAR_AT, 64, false, false);
+}
+
+static int export_areas(struct env *env, struct apart *a, const struct vfm_area *areas, size_t count)
+{
+	off_t size = 0;
+
+	OK(vfm_device_region_export(a->shm, SHM_BAR, areas, count, &a->fd, &env->err));
+	for (size_t i = 0; i < count; i++)
+		size += (off_t)areas[i].length;
+	REQUIRE(lseek(a->fd, 0, SEEK_END) == size);
+	return 0;
+}
+
+static int one_area(struct env *env, struct apart *a)
+{
+	const struct vfm_area area = { 4 * PAGE, 8 * PAGE };
+
+	if (export_areas(env, a, &area, 1))
+		return -1;
+	REQUIRE_RESULT(map_buffer(env, a, 5 * PAGE, 4 * PAGE), -EINVAL); /* past the end of the buffer */
+	OK(map_buffer(env, a, PAGE, 4 * PAGE));
+	close(a->fd); /* the map keeps it */
+	a->fd = -1;
+	if (to_shm_and_back(env, a->edu, a->memory, a->bar + 5 * PAGE, 0) ||
+	    to_shm_and_back(env, a->edu, a->memory, a->bar + 5 * PAGE, 3 * PAGE))
+		return -1;
+	return unmap_buffer(env, a, 4 * PAGE);
+}
+
+/* One buffer of several areas is made, and iommufd takes none that is not of a piece. */
+static int several_areas(struct env *env, struct apart *a)
+{
+	const struct vfm_area areas[] = { { 0, PAGE }, { 16 * PAGE, 2 * PAGE } };
+
+	if (export_areas(env, a, areas, 2))
+		return -1;
+	REQUIRE_RESULT(map_buffer(env, a, 0, PAGE), -EOPNOTSUPP);
+	REQUIRE(lab_says(env, "of one area"));
+	return areas_are(env, a, 1);
+}
+
+static int by_decode(struct env *env, struct apart *a)
+{
+	if (set_decode(env, a->shm, false) || send_text(env, a, "nobody is there") || areas_are(env, a, 2))
+		return -1;
+	return set_decode(env, a->shm, true);
+}
+
+static int by_reset(struct env *env, struct apart *a)
+{
+	OK(vfm_device_reset(a->shm, &env->err));
+	return areas_are(env, a, 2);
+}
+
+/* What is taken away stays away, in the books it stays, and is unmapped as any other area. */
+static int revoked(struct env *env, struct apart *a, int (*revoke)(struct env *env, struct apart *a))
+{
+	const struct vfm_area area = { 0, 4 * PAGE };
+	struct vfm_device *joins;
+
+	if (export_areas(env, a, &area, 1))
+		return -1;
+	OK(map_buffer(env, a, 0, 4 * PAGE));
+	if (send_text(env, a, "before") || strcmp(a->bar, "before") || revoke(env, a) || send_text(env, a, "after"))
+		return -1;
+	REQUIRE(!strcmp(a->bar, "before"));
+	if (env_add(env, vfm_device_iommu(a->edu), SECOND, &joins))
+		return -1;
+	REQUIRE_RESULT(map_buffer(env, a, 0, 4 * PAGE), -EEXIST);
+	OK(unmap_buffer(env, a, 4 * PAGE));
+	/* the buffer is as good as before: mapped again it leads there again */
+	OK(map_buffer(env, a, 0, 4 * PAGE));
+	if (send_text(env, a, "again"))
+		return -1;
+	REQUIRE(!strcmp(a->bar, "again"));
+	return unmap_buffer(env, a, 4 * PAGE);
+}
+
+static int decode_goes_off(struct env *env, struct apart *a)
+{
+	return revoked(env, a, by_decode);
+}
+
+static int reset_comes(struct env *env, struct apart *a)
+{
+	return revoked(env, a, by_reset);
+}
+
+/* With memory decode off there is a buffer, which cannot be mapped until it is on. */
+static int decode_is_off(struct env *env, struct apart *a)
+{
+	const struct vfm_area area = { 0, PAGE };
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE, .length = PAGE };
+
+	if (set_decode(env, a->shm, false) || export_areas(env, a, &area, 1))
+		return -1;
+	REQUIRE_RESULT(map_buffer(env, a, 0, PAGE), -ENODEV);
+	REQUIRE(lab_says(env, "memory decode"));
+	REQUIRE_RESULT(vfm_iommu_map_region(vfm_device_iommu(a->edu), a->shm, SHM_BAR, 0, &map, &env->err), -ENODEV);
+	REQUIRE(lab_says(env, "memory decode"));
+	if (areas_are(env, a, 1) || set_decode(env, a->shm, true))
+		return -1;
+	OK(map_buffer(env, a, 0, PAGE));
+	if (send_text(env, a, "decoded"))
+		return -1;
+	REQUIRE(!strcmp(a->bar, "decoded"));
+	return unmap_buffer(env, a, PAGE);
+}
+
+/* The last close of the device takes the BAR away from the others as well, for good. */
+static int device_closes(struct env *env, struct apart *a)
+{
+	const struct vfm_area area = { 0, PAGE };
+
+	if (export_areas(env, a, &area, 1))
+		return -1;
+	OK(map_buffer(env, a, 0, PAGE));
+	vfm_device_region_unmap(a->shm, a->bar, GIB);
+	a->bar = NULL;
+	env_forget(env, a->shm);
+	OK(unmap_buffer(env, a, PAGE));
+	REQUIRE_RESULT(map_buffer(env, a, 0, PAGE), -ENODEV);
+	return areas_are(env, a, 1);
+}
+
+static int exported(struct env *env)
+{
+	return run_apart(env, one_area);
+}
+
+static int exported_several(struct env *env)
+{
+	return run_apart(env, several_areas);
+}
+
+static int revoked_by_decode(struct env *env)
+{
+	return run_apart(env, decode_goes_off);
+}
+
+static int revoked_by_reset(struct env *env)
+{
+	return run_apart(env, reset_comes);
+}
+
+static int refused_without_decode(struct env *env)
+{
+	return run_apart(env, decode_is_off);
+}
+
+static int revoked_by_close(struct env *env)
+{
+	return run_apart(env, device_closes);
+}
+
 /* A BAR of 1 GiB: at a multiple of its size, and in so few page faults that the kernel must use huge pages. */
 static int huge_mapping(struct env *env)
 {
@@ -178,6 +415,12 @@ const struct lab_test peer_tests[] = {
 	{ "peer-early", "no BAR in iommufd before its dma-bufs", refused_native },
 	{ "peer-late", "edu writes and reads ivshmem, in iommufd", shm_native },
 	{ "peer-late", "edu reads and writes registers of edu, in iommufd", edu_native },
+	{ "peer-late", "a dma-buf of one area, mapped into another address space", exported },
+	{ "peer-late", "a dma-buf of several areas, which iommufd does not take", exported_several },
+	{ "peer-late", "memory decode off takes a mapped BAR away for good", revoked_by_decode },
+	{ "peer-late", "reset takes a mapped BAR away for good", revoked_by_reset },
+	{ "peer-late", "no BAR is mapped while memory decode is off", refused_without_decode },
+	{ "peer-late", "closing the device takes a mapped BAR away", revoked_by_close },
 	{ "bar", "1 GiB is mapped at a multiple of it, by huge pages", huge_mapping },
 	{ NULL, NULL, NULL },
 };

@@ -200,7 +200,8 @@ stage_memory() {
 	# children die without cleaning up; filters that valgrind's own system calls do not pass.
 	# shellcheck disable=SC2046 # names of tests, one word each
 	suites gcc --setup valgrind $(unit_tests gcc test_pidfd test_areas test_iova_model test_bitmap_model \
-		test_stream_damage scenarios scenarios-newest diff-self-device diff-self-container diff-self-iommufd \
+		test_stream_damage scenarios scenarios-newest scenarios-64k diff-self-device \
+		diff-self-container diff-self-iommufd \
 		test_sim_shared jail-iommufd jail-type1v2)
 }
 

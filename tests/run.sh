@@ -55,8 +55,9 @@ usage() {
 	  --update-counts  write tests/counts.min from what the last full run counted
 
 	Stages:$stages
-	Builds and logs are kept in \${VFIOMIG_BUILD:-build}. With CI=true a suite that cannot run has failed, but for what
-	is left out aloud: bigend where its packages cannot be had, newest where there is no such kernel or no time.
+	Builds and logs are kept in \${VFIOMIG_BUILD:-build}. With CI=true a suite that cannot run has failed,
+	but for what is left out aloud: bigend where its packages cannot be had, newest where there is no
+	such kernel or no time.
 	END
 }
 

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 /* Older versions of it do not stand alone. */
 #include <linux/vm_sockets.h>
@@ -117,6 +118,15 @@ int vfmi_socket_connect(struct vfm_endpoint *ep, const struct vfmi_address *addr
 	return r;
 }
 
+/* What bind() has just made in the file system is ours. */
+static void unname(struct vfm_endpoint *ep, const struct vfmi_address *addr)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&addr->storage;
+
+	if (un->sun_family == AF_UNIX && un->sun_path[0])
+		ep->sys->ops->unlink(ep->sys, un->sun_path);
+}
+
 int vfmi_socket_listen(struct vfm_endpoint *ep, const struct vfmi_address *addr)
 {
 	const int one = 1;
@@ -129,8 +139,11 @@ int vfmi_socket_listen(struct vfm_endpoint *ep, const struct vfmi_address *addr)
 	if (addr->storage.ss_family != AF_UNIX)
 		ep->sys->ops->setsockopt(ep->sys, fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	r = ep->sys->ops->bind(ep->sys, fd, (const struct sockaddr *)&addr->storage, addr->length);
-	if (r == 0)
+	if (r == 0) {
 		r = ep->sys->ops->listen(ep->sys, fd, BACKLOG);
+		if (r < 0)
+			unname(ep, addr);
+	}
 	if (r < 0) {
 		ep->sys->ops->close(ep->sys, fd);
 		return r;

@@ -273,6 +273,23 @@ START_TEST(kernel_without_vsock_says_so)
 }
 END_TEST
 
+static int deaf(struct vfmi_sys *s, int fd, int backlog)
+{
+	(void)s, (void)fd, (void)backlog;
+	return -ENOMEM;
+}
+
+START_TEST(socket_nobody_can_listen_on_is_taken_away)
+{
+	struct vfm_endpoint *ep;
+
+	ops.listen = deaf;
+	ck_assert_int_eq(open_flags("unix:deaf.sock", LISTENING, &ep), -ENOMEM);
+	ck_assert_int_eq(access("deaf.sock", F_OK), -1);
+	ck_assert_int_eq(open_flags("unix:@deaf", LISTENING, &ep), -ENOMEM);
+}
+END_TEST
+
 /* A unix socket that somebody else made and listens on, as "fd:N" of @spec. */
 static int make_listener(char *spec, size_t room)
 {
@@ -374,6 +391,7 @@ int main(void)
 	tcase_add_test(tests, vsock_waits_as_long_as_told);
 	tcase_add_loop_test(tests, vsock_refusals_are_explained, 0, (int)VFMI_ARRAY_SIZE(refusals));
 	tcase_add_test(tests, kernel_without_vsock_says_so);
+	tcase_add_test(tests, socket_nobody_can_listen_on_is_taken_away);
 	tcase_add_test(tests, listening_descriptor_accepts_one);
 	tcase_add_test(tests, listening_descriptor_waits_no_longer_than_told);
 	tcase_add_test(tests, listening_descriptor_turns_strangers_away);

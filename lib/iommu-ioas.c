@@ -11,13 +11,13 @@
 
 /* life */
 
-/* The file has no objects yet: the kernel takes this choice then only. */
-static int set_accounting(struct vfm_iommu *iommu, struct vfmi_iommu_trouble *why)
+/* The file has no objects yet: the kernel takes the choice of who is charged then only. */
+static int open_iommufd(struct vfm_iommu *iommu, struct vfmi_iommu_trouble *why)
 {
-	int r;
+	int r = vfmi_iommu_open_file(iommu, VFMI_IOMMUFD_PATH, VFMI_IOMMUFD_ABSENT, why);
 
-	if (!(iommu->flags & VFM_IOMMU_ACCOUNT_PROCESS))
-		return 0;
+	if (r < 0 || !(iommu->flags & VFM_IOMMU_ACCOUNT_PROCESS))
+		return r;
 	r = vfmi_iommufd_set_option(iommu->sys, iommu->fd, IOMMU_OPTION_RLIMIT_MODE, 0, 1);
 	return r < 0 ? vfmi_iommu_refuse(why, r, "cannot charge locked memory to the process",
 					 r == -EPERM ? "; that needs CAP_SYS_RESOURCE" : "")
@@ -34,18 +34,20 @@ static int set_pages(struct vfm_iommu *iommu, struct vfmi_iommu_trouble *why)
 	return r < 0 ? vfmi_iommu_refuse(why, r, "cannot keep the IOAS to small pages", "") : 0;
 }
 
+/* In an iommufd of its own, unless it came with one. */
 static int ioas_open(struct vfm_iommu *iommu, struct vfmi_iommu_trouble *why)
 {
-	int r = vfmi_iommu_open_file(iommu, VFMI_IOMMUFD_PATH, VFMI_IOMMUFD_ABSENT, why);
+	int r = iommu->fd < 0 ? open_iommufd(iommu, why) : 0;
 
-	if (r == 0)
-		r = set_accounting(iommu, why);
 	if (r < 0)
 		return r;
 	r = vfmi_iommufd_ioas_alloc(iommu->sys, iommu->fd, &iommu->ioas_id);
 	if (r < 0)
 		return vfmi_iommu_refuse(why, r, "cannot allocate an IOAS", "");
-	return set_pages(iommu, why);
+	r = set_pages(iommu, why);
+	if (r < 0)
+		(void)vfmi_iommufd_destroy(iommu->sys, iommu->fd, iommu->ioas_id);
+	return r;
 }
 
 /* Asking for its ranges, with room for none, tells an existing IOAS from anything else. */

@@ -208,7 +208,7 @@ static int open_one(struct vfm_context *ctx, uint32_t backend, uint32_t flags, s
 		return -ENOMEM;
 	r = iommu->ops->open(iommu, trouble);
 	if (r < 0)
-		iommu_free(iommu); /* objects in an iommufd go with its descriptor */
+		iommu_free(iommu);
 	else
 		*ret_iommu = iommu;
 	return r;
@@ -303,6 +303,44 @@ int vfm_iommu_open(struct vfm_context *ctx, const struct vfm_iommu_options *opti
 	if (wish.backend == VFM_BACKEND_UNKNOWN)
 		return open_best(ctx, ret_iommu, ret_error);
 	return open_wanted(ctx, wish.backend, wish.flags, ret_iommu, ret_error);
+}
+
+static int open_in(struct vfm_iommu *iommu, int fd, struct vfm_error *err)
+{
+	struct vfmi_iommu_trouble trouble = { .what = "cannot duplicate the descriptor of the iommufd", .remedy = "" };
+	int r = iommu->sys->ops->dup(iommu->sys, fd);
+
+	if (r >= 0) {
+		iommu->fd = r;
+		r = iommu->ops->open(iommu, &trouble);
+	}
+	return r < 0 ? VFMI_FAIL(iommu->ctx, err, -r, NULL, OPEN_STEP, "%s: %s%s", trouble.what, vfmi_errno_text(-r),
+				 trouble.remedy)
+		     : 0;
+}
+
+int vfm_iommu_open_beside(struct vfm_iommu *iommu, uint32_t flags, struct vfm_iommu **ret_iommu,
+			  struct vfm_error *ret_error)
+{
+	struct vfm_iommu *other;
+	int r;
+
+	if (flags & ~(uint32_t)(VFM_IOMMU_DIRTY_TRACKING | VFM_IOMMU_SMALL_PAGES))
+		return VFMI_FAIL(iommu->ctx, ret_error, EINVAL, NULL, OPEN_STEP,
+				 "flags 0x%" PRIx32 " are not those of one address space among several", flags);
+	if (iommu->backend != VFM_BACKEND_IOMMUFD)
+		return VFMI_FAIL(iommu->ctx, ret_error, EOPNOTSUPP, NULL, OPEN_STEP,
+				 "%s is one address space; an iommufd has room for several",
+				 vfm_backend_name(iommu->backend));
+	other = iommu_new(iommu->ctx, iommu->backend, flags | (iommu->flags & VFM_IOMMU_ACCOUNT_PROCESS));
+	if (!other)
+		return VFMI_FAIL(iommu->ctx, ret_error, ENOMEM, NULL, OPEN_STEP, "%s", vfmi_errno_text(ENOMEM));
+	r = open_in(other, iommu->fd, ret_error);
+	if (r < 0)
+		iommu_free(other);
+	else
+		*ret_iommu = other;
+	return r;
 }
 
 /* adoption */

@@ -106,6 +106,18 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_open(struct vfm_context *ctx, const struct 
 					  struct vfm_iommu **ret_iommu, struct vfm_error *ret_error);
 
 /**
+ * vfm_iommu_open_beside() - another address space in the iommufd of @iommu
+ * @flags: VFM_IOMMU_DIRTY_TRACKING, VFM_IOMMU_SMALL_PAGES; who is charged for locked memory is decided for @iommu
+ *
+ * For PASIDs (vfm_device_attach_pasid()), and for devices that share no memory and yet one iommufd, which a hot reset
+ * of both wants. It has its own descriptor of the iommufd: either may be closed first. @iommu may be an adopted one.
+ * Return: 0, -EINVAL (flags), -EOPNOTSUPP (@iommu is a container), -ENOMEM, or errno; nothing is left behind then.
+ * Close with vfm_iommu_close(). Blocking: no. Source: IOMMU_IOAS_ALLOC, Linux 6.2. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_iommu_open_beside(struct vfm_iommu *iommu, uint32_t flags, struct vfm_iommu **ret_iommu,
+						 struct vfm_error *ret_error);
+
+/**
  * struct vfm_iommu_adopt - an address space that somebody else made
  * @backend:    enum vfm_iommu_backend, not VFM_BACKEND_UNKNOWN
  * @fd:         iommufd or container; duplicated, the caller keeps its own

@@ -227,6 +227,19 @@ static int op_space(struct bench *b)
 	return r;
 }
 
+/* Another one in the same iommufd, which has neither of its objects left behind. */
+static int op_beside(struct bench *b)
+{
+	struct vfm_iommu *other;
+	int r = vfm_iommu_open_beside(b->iommu, VFM_IOMMU_SMALL_PAGES, &other, &b->err);
+
+	if (r)
+		return r;
+	r = map_all(b, other, 0, -1);
+	vfm_iommu_close(other);
+	return r;
+}
+
 /* Page tables: both devices come, one goes and comes back, and each is counted where it is. */
 static int op_hwpt(struct bench *b)
 {
@@ -334,6 +347,7 @@ static const struct operation list[] = {
 	{ "preflight", op_preflight, OPEN },
 	{ "preflight-container", op_preflight, .backend = VFM_BACKEND_TYPE1V2, OPEN },
 	{ "change-process", op_change_process, prepare_files, .spec = "kernel=6.14;" EDUS, OPEN },
+	{ "space-beside", op_beside, OPEN },
 	{ "space-iommufd", op_space, .backend = VFM_BACKEND_IOMMUFD, NAMES },
 	{ "space-flags", op_space, .backend = VFM_BACKEND_IOMMUFD,
 	  .flags = VFM_IOMMU_DIRTY_TRACKING | VFM_IOMMU_SMALL_PAGES | VFM_IOMMU_ACCOUNT_PROCESS, .spec = TRACKED,

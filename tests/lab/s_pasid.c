@@ -5,9 +5,7 @@
 #include "../kmod/vfiomig_soft.h"
 #include "lab.h"
 
-#define IOC(number) _IO(';', number)
-#define IOMMUFD_DESTROY IOC(0x80)
-#define IOMMUFD_IOAS_ALLOC IOC(0x81)
+#define IOMMUFD_DESTROY _IO(';', 0x80)
 #define AT 0x200000ull
 #define PLAIN 0u
 #define OWN 7u
@@ -19,20 +17,9 @@ struct pair {
 	struct vfm_iommu *iommu;
 	struct vfm_device *dev;
 	struct vfm_iommu *other;
-	uint32_t other_ioas;
 	uint64_t *memory;
 	uint64_t *other_memory;
 };
-
-static int make_ioas(struct vfm_iommu *iommu, uint32_t *ret_id)
-{
-	uint32_t alloc[3] = { sizeof(alloc) };
-
-	if (ioctl(vfm_iommu_fd(iommu), IOMMUFD_IOAS_ALLOC, alloc))
-		return -errno;
-	*ret_id = alloc[2];
-	return 0;
-}
 
 static int destroy_ioas(struct vfm_iommu *iommu, uint32_t id)
 {
@@ -57,7 +44,6 @@ static void close_device(struct pair *p)
 
 static int begin(struct pair *p)
 {
-	VFM_OPTS(vfm_iommu_adopt, adopt);
 	struct env *env = p->env;
 
 	p->memory = env_memory(env, PAGE);
@@ -65,26 +51,23 @@ static int begin(struct pair *p)
 	REQUIRE(p->memory && p->other_memory);
 	if (env_space(env, VFM_BACKEND_IOMMUFD, &p->iommu) || open_device(p))
 		return -1;
-	OK(make_ioas(p->iommu, &p->other_ioas));
-	adopt.backend = VFM_BACKEND_IOMMUFD;
-	adopt.fd = vfm_iommu_fd(p->iommu);
-	adopt.ioas_id = p->other_ioas;
-	OK(vfm_iommu_adopt(env->ctx, &adopt, &p->other, &env->err));
+	OK(vfm_iommu_open_beside(p->iommu, 0, &p->other, &env->err));
 	OK(env_map(env, p->iommu, p->memory, PAGE, AT));
 	OK(env_map(env, p->other, p->other_memory, PAGE, AT));
 	return 0;
 }
 
-/* No page table is left on the other address space, else it could not go. */
+/* No page table is left on the other address space, else it could not have gone. */
 static int end(struct pair *p)
 {
 	struct env *env = p->env;
+	const uint32_t ioas = vfm_iommu_ioas_id(p->other);
 
 	close_device(p);
 	OK(vfm_iommu_unmap(p->other, AT, PAGE, &env->err));
 	vfm_iommu_close(p->other);
 	p->other = NULL;
-	OK(destroy_ioas(p->iommu, p->other_ioas));
+	REQUIRE(destroy_ioas(p->iommu, ioas) == -ENOENT);
 	return 0;
 }
 

@@ -65,6 +65,40 @@ static int map_at(struct vfm_iommu *iommu, uint64_t iova)
 	return vfm_iommu_map(iommu, &map, &error);
 }
 
+/* several of one iommufd */
+
+START_TEST(another_address_space_of_the_same_iommufd)
+{
+	struct vfm_iommu *first, *second = NULL, *container;
+	struct vfm_device *one, *other;
+
+	start("edu@0000:01:00.0,dirty=1;edu@0000:02:00.0,dirty=1");
+	first = open_as(VFM_BACKEND_IOMMUFD);
+	ck_assert_int_eq(vfm_iommu_open_beside(first, VFM_IOMMU_ACCOUNT_PROCESS, &second, &error), -EINVAL);
+	ck_assert_int_eq(
+		vfm_iommu_open_beside(first, VFM_IOMMU_DIRTY_TRACKING | VFM_IOMMU_SMALL_PAGES, &second, &error), 0);
+	ck_assert_uint_ne(vfm_iommu_ioas_id(first), vfm_iommu_ioas_id(second));
+	ck_assert_int_ne(vfm_iommu_fd(first), vfm_iommu_fd(second));
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:01:00.0", first, &one, &error), 0);
+	ck_assert_int_eq(vfm_device_open_attached(ctx, "0000:02:00.0", second, &other, &error), 0);
+	/* one iommufd, whose ids are never given twice */
+	ck_assert_uint_ne(vfm_device_id(one), vfm_device_id(other));
+	ck_assert_int_eq(map_at(first, PAGE), 0);
+	ck_assert_int_eq(map_at(second, PAGE), 0);
+	vfm_device_close(one);
+	vfm_iommu_close(first);
+	ck_assert_int_eq(map_at(second, 2 * PAGE), 0);
+	ck_assert_int_eq(vfm_iommu_hwpt(second, 0, &(struct vfm_hwpt){ .size = sizeof(struct vfm_hwpt) }), 0);
+	vfm_device_close(other);
+	vfm_iommu_close(second);
+	container = open_as(VFM_BACKEND_TYPE1V2);
+	ck_assert_int_eq(vfm_iommu_open_beside(container, 0, &second, &error), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(error.message, "type1v2 is one address space"));
+	vfm_iommu_close(container);
+	stop();
+}
+END_TEST
+
 /* which back end */
 
 static const struct {
@@ -429,6 +463,7 @@ int main(void)
 	TCase *tests = tcase_create("iommu_sim");
 
 	tcase_add_loop_test(tests, the_first_that_works_is_taken, 0, (int)(sizeof(kernels) / sizeof(kernels[0])));
+	tcase_add_test(tests, another_address_space_of_the_same_iommufd);
 	tcase_add_test(tests, none_is_told_with_all_reasons);
 	tcase_add_test(tests, what_is_wanted_is_not_replaced);
 	tcase_add_test(tests, a_device_without_a_file_of_its_own_goes_by_its_group);

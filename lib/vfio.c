@@ -2,6 +2,7 @@
 /* VFIO ioctls of the device file, 1:1: fills argsz, checks what comes back. No policy here, no error text. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,39 +165,77 @@ static bool chain_valid(const void *info, size_t length, size_t fixed, uint32_t 
 	return true;
 }
 
-/* As ask_region(). */
-static int ask_device(struct vfmi_sys *sys, int fd, size_t room, struct vfio_device_info **ret, size_t *ret_needed)
+/* An answer that may have capabilities behind its fixed part; argsz and flags begin all of them. */
+struct info_kind {
+	unsigned long request;
+	size_t fixed;	      /* bytes */
+	size_t cap_offset_at; /* where in it the first capability is told */
+	uint32_t caps_flag;
+	cap_fits_fn *fits;
+};
+
+struct info_head {
+	uint32_t argsz;
+	uint32_t flags;
+};
+
+static const struct info_kind device_kind = {
+	.request = VFIO_DEVICE_GET_INFO,
+	.fixed = sizeof(struct vfio_device_info),
+	.cap_offset_at = offsetof(struct vfio_device_info, cap_offset),
+	.caps_flag = VFIO_DEVICE_FLAGS_CAPS,
+	.fits = device_cap_fits,
+};
+
+static const struct info_kind region_kind = {
+	.request = VFIO_DEVICE_GET_REGION_INFO,
+	.fixed = sizeof(struct vfio_region_info),
+	.cap_offset_at = offsetof(struct vfio_region_info, cap_offset),
+	.caps_flag = VFIO_REGION_INFO_FLAG_CAPS,
+	.fits = region_cap_fits,
+};
+
+static uint32_t *cap_offset_of(const struct info_kind *kind, void *info)
 {
-	struct vfio_device_info *info = calloc(1, room);
+	return (uint32_t *)(void *)((char *)info + kind->cap_offset_at);
+}
+
+/* One question with @room bytes for the answer; *@ret_needed above @room when that was too little. */
+static int ask_once(struct vfmi_sys *sys, int fd, const struct info_kind *kind, const void *question, size_t room,
+		    void **ret, size_t *ret_needed)
+{
+	struct info_head *head = calloc(1, room);
 	int r;
 
-	if (!info)
+	if (!head)
 		return -ENOMEM;
-	info->argsz = (uint32_t)room;
-	r = vfmi_sys_query(sys, fd, VFIO_DEVICE_GET_INFO, info);
+	memcpy(head, question, kind->fixed);
+	head->argsz = (uint32_t)room;
+	r = vfmi_sys_query(sys, fd, kind->request, head);
 	if (r < 0) {
-		free(info);
+		free(head);
 		return r;
 	}
-	if (!(info->flags & VFIO_DEVICE_FLAGS_CAPS))
-		info->cap_offset = 0;
-	*ret_needed = info->argsz;
-	*ret = info;
+	if (!(head->flags & kind->caps_flag))
+		*cap_offset_of(kind, head) = 0;
+	*ret_needed = head->argsz;
+	*ret = head;
 	return 0;
 }
 
-int vfmi_vfio_device_info_caps(struct vfmi_sys *sys, int fd, struct vfio_device_info **ret, size_t *ret_length)
+/* @question: a fixed part with what tells it from others. *@ret is malloc()ed, its chain is valid. */
+static int ask_with_caps(struct vfmi_sys *sys, int fd, const struct info_kind *kind, const void *question, void **ret,
+			 size_t *ret_length)
 {
-	size_t room = sizeof(struct vfio_device_info);
-	struct vfio_device_info *info;
-	size_t needed;
+	size_t room = kind->fixed, needed;
+	void *info;
 
 	for (int i = 0; i < MAX_INFO_TRIES; i++) {
-		int r = ask_device(sys, fd, room, &info, &needed);
+		int r = ask_once(sys, fd, kind, question, room, &info, &needed);
 
 		if (r < 0)
 			return r;
-		if (needed <= room && chain_valid(info, room, sizeof(*info), info->cap_offset, device_cap_fits)) {
+		if (needed <= room && chain_valid(info, room, kind->fixed, *cap_offset_of(kind, info), kind->fits)) {
 			*ret = info;
 			*ret_length = room;
 			return 0;
@@ -209,52 +248,27 @@ int vfmi_vfio_device_info_caps(struct vfmi_sys *sys, int fd, struct vfio_device_
 	return -EIO;
 }
 
-/* One question with @room bytes for the answer; *@ret_needed above @room when that was too little. */
-static int ask_region(struct vfmi_sys *sys, int fd, uint32_t index, size_t room, struct vfio_region_info **ret,
-		      size_t *ret_needed)
+int vfmi_vfio_device_info_caps(struct vfmi_sys *sys, int fd, struct vfio_device_info **ret, size_t *ret_length)
 {
-	struct vfio_region_info *info = calloc(1, room);
-	int r;
+	const struct vfio_device_info question = { .argsz = 0 };
+	void *info;
+	int r = ask_with_caps(sys, fd, &device_kind, &question, &info, ret_length);
 
-	if (!info)
-		return -ENOMEM;
-	info->argsz = (uint32_t)room;
-	info->index = index;
-	r = vfmi_sys_query(sys, fd, VFIO_DEVICE_GET_REGION_INFO, info);
-	if (r < 0) {
-		free(info);
-		return r;
-	}
-	if (!(info->flags & VFIO_REGION_INFO_FLAG_CAPS))
-		info->cap_offset = 0;
-	*ret_needed = info->argsz;
-	*ret = info;
-	return 0;
+	if (r == 0)
+		*ret = info;
+	return r;
 }
 
 int vfmi_vfio_region_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_region_info **ret,
 			  size_t *ret_length)
 {
-	size_t room = sizeof(struct vfio_region_info);
-	struct vfio_region_info *info;
-	size_t needed;
+	const struct vfio_region_info question = { .index = index };
+	void *info;
+	int r = ask_with_caps(sys, fd, &region_kind, &question, &info, ret_length);
 
-	for (int i = 0; i < MAX_INFO_TRIES; i++) {
-		int r = ask_region(sys, fd, index, room, &info, &needed);
-
-		if (r < 0)
-			return r;
-		if (needed <= room && chain_valid(info, room, sizeof(*info), info->cap_offset, region_cap_fits)) {
-			*ret = info;
-			*ret_length = room;
-			return 0;
-		}
-		free(info);
-		if (needed <= room || needed > MAX_INFO_BYTES)
-			return -EIO;
-		room = needed;
-	}
-	return -EIO;
+	if (r == 0)
+		*ret = info;
+	return r;
 }
 
 int vfmi_vfio_irq_info(struct vfmi_sys *sys, int fd, uint32_t index, struct vfio_irq_info *ret)

@@ -223,10 +223,10 @@ START_TEST(unnamed_devices_are_not_closed_meanwhile)
 	sleepy.sleep_ns = sleep_and_close;
 	m.ctx->sys->ops = &sleepy;
 	ck_assert_msg(vfm_device_hot_reset(a, NULL, 0, &err) == 0, "%s", err.message);
-	m.ctx->sys->ops = awake;
 	ck_assert(closing);
 	ck_assert_int_eq(pthread_join(closer, NULL), 0);
 	ck_assert(closed);
+	m.ctx->sys->ops = awake;
 	m.dev[1] = NULL;
 }
 END_TEST

@@ -8,6 +8,7 @@
  * What it has mapped for the device goes into the books. The library opens nothing but ENDPOINT, and whoever handed the
  * device over goes on holding it. On the simulated machine whose file VFIOMIG_SIM names, if it does.
  */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

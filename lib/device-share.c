@@ -157,7 +157,7 @@ int vfm_iommu_map_region(struct vfm_iommu *iommu, struct vfm_device *dev, uint32
 {
 	struct vfm_area part = { .offset = offset };
 	struct vfm_map copy;
-	bool beyond;
+	bool beyond = false;
 	int fd;
 	int r;
 

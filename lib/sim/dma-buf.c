@@ -14,12 +14,6 @@
 
 /* export */
 
-/* Drivers have to say where a BAR lies: vfio-pci does, nvgrace-gpu, and the one of edu. */
-static bool exports(const struct sim_device *dev)
-{
-	return vfmi_sim_profile(dev) == &vfmi_sim_edu || vfmi_sim_profile(dev) == &vfmi_sim_nvgrace_gpu;
-}
-
 static int ranges_check(const struct vfm_sim *sim, const struct sim_device *dev,
 			const struct vfio_device_feature_dma_buf *what, const struct vfio_region_dma_range *ranges,
 			uint64_t *ret_bytes)
@@ -67,7 +61,7 @@ int vfmi_sim_dma_buf_export(struct vfm_sim *sim, const struct sim_device *dev,
 
 	if (sim->machine->host.kernel < SIM_KERNEL(6, 19))
 		return -ENOTTY;
-	if (!exports(dev))
+	if (!vfmi_sim_quirk(dev, SIM_EXPORTS))
 		return -EOPNOTSUPP;
 	r = vfmi_sim_feature_op(feature, VFIO_DEVICE_FEATURE_GET, sizeof(what));
 	if (r != 1)

@@ -426,7 +426,7 @@ static ssize_t edu_region_rw(struct vfm_sim *sim, struct sim_device *dev, uint32
 const struct sim_profile vfmi_sim_edu = {
 	.name = "edu",
 	.driver = "vfiomig_edu",
-	.quirks = SIM_WIPED_BY_RESUMING | SIM_HAS_CONTENTS,
+	.quirks = SIM_WIPED_BY_RESUMING | SIM_HAS_CONTENTS | SIM_EXPORTS,
 	.migration_flags = 7,
 	.log = SIM_LOG_PLAIN,
 	.state_bytes = 64u << 20,

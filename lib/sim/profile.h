@@ -16,6 +16,7 @@ enum sim_quirk {
 	SIM_ERROR_KILLS = 256,	    /* after an error on loading the data file answers ENODEV */
 	SIM_HAS_CONTENTS = 128,	    /* state= means something */
 	SIM_ARC_POISONS = 512,	    /* an illegal change of state marks the device failed */
+	SIM_EXPORTS = 1024,	    /* says where its BARs lie, so that there can be dma-bufs of them */
 };
 
 /* A log of its own, of what it writes. */

@@ -146,24 +146,36 @@ static int memlock_in(struct env *env, uint32_t backend, uint32_t flags)
 	return lab_ipc_lock(env, true) || lifted(env, iommu, memory);
 }
 
+static pid_t begin_child(void)
+{
+	fflush(stdout);
+	return fork();
+}
+
+static void end_child(struct env *env, int r)
+{
+	env_close_all(env);
+	fflush(stdout);
+	_exit(r ? 1 : 0);
+}
+
+static int await_child(struct env *env, pid_t child)
+{
+	int status = -1;
+
+	REQUIRE(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+	return 0;
+}
+
 /* In a process of its own: neither limit nor capability comes back. */
 static int poor(struct env *env, int (*run)(struct env *env, uint32_t backend, uint32_t flags), uint32_t backend,
 		uint32_t flags)
 {
-	int status = -1;
-	pid_t child;
+	const pid_t child = begin_child();
 
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		int r = lab_memlock(env, LIMIT) || lab_ipc_lock(env, false) || run(env, backend, flags);
-
-		env_close_all(env);
-		fflush(stdout);
-		_exit(r ? 1 : 0);
-	}
-	REQUIRE(child > 0 && waitpid(child, &status, 0) == child && status == 0);
-	return 0;
+	if (child == 0)
+		end_child(env, lab_memlock(env, LIMIT) || lab_ipc_lock(env, false) || run(env, backend, flags));
+	return await_child(env, child);
 }
 
 static int memlock_native(struct env *env)
@@ -295,15 +307,13 @@ static int hold_all(struct env *env, uint32_t backend, uint32_t flags, enum whic
 static int two_processes(struct env *env, uint32_t backend, uint32_t flags)
 {
 	const int want = flags & VFM_IOMMU_ACCOUNT_PROCESS ? 0 : -ENOMEM;
-	int status = -1;
 	pid_t child;
 	int mapped;
 
 	if (hold_all(env, backend, flags, FIRST, &mapped))
 		return -1;
 	OK(mapped);
-	fflush(stdout);
-	child = fork();
+	child = begin_child();
 	if (child == 0) {
 		struct env own = { .err = { .size = sizeof(own.err) } };
 		int r = vfm_context_new(&own.ctx);
@@ -312,13 +322,9 @@ static int two_processes(struct env *env, uint32_t backend, uint32_t flags)
 		if (r == 0)
 			r = hold_all(&own, backend, flags, SECOND, &mapped) || mapped != want;
 		printf("# beside another process: %d\n", mapped);
-		env_close_all(&own);
-		vfm_context_free(own.ctx);
-		fflush(stdout);
-		_exit(r ? 1 : 0);
+		end_child(&own, r);
 	}
-	REQUIRE(child > 0 && waitpid(child, &status, 0) == child && status == 0);
-	return 0;
+	return await_child(env, child);
 }
 
 static int two_of_a_user(struct env *env)

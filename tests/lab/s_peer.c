@@ -12,8 +12,6 @@
 #define EDU_ID 0x010000edu
 #define EDU_LIVE 4
 #define EDU_BAR_BYTES (1ull << 20)
-#define PCI_COMMAND 4
-#define PCI_COMMAND_MEMORY 2u
 
 static int map_bar(struct env *env, struct vfm_device *of, uint32_t index, uint64_t length)
 {
@@ -206,16 +204,6 @@ static int areas_are(struct env *env, struct apart *a, uint32_t count)
 	return 0;
 }
 
-static int set_decode(struct env *env, struct vfm_device *dev, bool on)
-{
-	uint16_t command;
-
-	OK(vfm_device_region_read(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
-	command = (uint16_t)(on ? command | PCI_COMMAND_MEMORY : command & ~PCI_COMMAND_MEMORY);
-	OK(vfm_device_region_write(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
-	return 0;
-}
-
 /* By DMA to where the BAR is mapped: the edu has it from memory, and takes it there. */
 static int send_text(struct env *env, struct apart *a, const char *text)
 {
@@ -264,9 +252,9 @@ static int several_areas(struct env *env, struct apart *a)
 
 static int by_decode(struct env *env, struct apart *a)
 {
-	if (set_decode(env, a->shm, false) || send_text(env, a, "nobody is there") || areas_are(env, a, 2))
+	if (env_decode_memory(env, a->shm, false) || send_text(env, a, "nobody is there") || areas_are(env, a, 2))
 		return -1;
-	return set_decode(env, a->shm, true);
+	return env_decode_memory(env, a->shm, true);
 }
 
 static int by_reset(struct env *env, struct apart *a)
@@ -315,13 +303,13 @@ static int decode_is_off(struct env *env, struct apart *a)
 	const struct vfm_area area = { 0, PAGE };
 	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE, .length = PAGE };
 
-	if (set_decode(env, a->shm, false) || export_areas(env, a, &area, 1))
+	if (env_decode_memory(env, a->shm, false) || export_areas(env, a, &area, 1))
 		return -1;
 	REQUIRE_RESULT(map_buffer(env, a, 0, PAGE), -ENODEV);
 	REQUIRE(lab_says(env, "memory decode"));
 	REQUIRE_RESULT(vfm_iommu_map_region(vfm_device_iommu(a->edu), a->shm, SHM_BAR, 0, &map, &env->err), -ENODEV);
 	REQUIRE(lab_says(env, "memory decode"));
-	if (areas_are(env, a, 1) || set_decode(env, a->shm, true))
+	if (areas_are(env, a, 1) || env_decode_memory(env, a->shm, true))
 		return -1;
 	OK(map_buffer(env, a, 0, PAGE));
 	if (send_text(env, a, "decoded"))

@@ -451,18 +451,6 @@ static int books_of_a_container(struct env *env)
 #define BAR_AT 0x8000000ull
 #define BAR_BYTES (1ull << 20)
 #define EDU_LIVE 4
-#define PCI_COMMAND 4
-#define PCI_COMMAND_MEMORY 2
-
-static int set_decode(struct env *env, struct vfm_device *dev, bool on)
-{
-	uint16_t command;
-
-	OK(vfm_device_region_read(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
-	command = (uint16_t)(on ? command | PCI_COMMAND_MEMORY : command & ~PCI_COMMAND_MEMORY);
-	OK(vfm_device_region_write(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
-	return 0;
-}
 
 static int map_bar(struct env *env, struct vfm_iommu *iommu, struct vfm_device *of)
 {
@@ -481,7 +469,7 @@ static int send_live(struct env *env, struct vfm_device *from, struct vfm_device
 
 	memcpy(memory, &value, sizeof(value));
 	if (edu_dma(env, from, 0x100000, 4, true, false) || edu_dma(env, from, BAR_AT + EDU_LIVE, 4, false, false) ||
-	    set_decode(env, to, true) || edu_reg_read(env, to, EDU_LIVE, &got))
+	    env_decode_memory(env, to, true) || edu_reg_read(env, to, EDU_LIVE, &got))
 		return -1;
 	REQUIRE(got == want);
 	return 0;
@@ -504,14 +492,14 @@ static int bar_of_another(struct env *env)
 	if (r == -EOPNOTSUPP)
 		return 0;
 	OK(r);
-	if (send_live(env, a, b, memory, 0x12345678, ~0x12345678u) || set_decode(env, b, false) ||
+	if (send_live(env, a, b, memory, 0x12345678, ~0x12345678u) || env_decode_memory(env, b, false) ||
 	    send_live(env, a, b, memory, 1, ~0x12345678u) || send_live(env, a, b, memory, 2, ~0x12345678u))
 		return -1;
 	OK(vfm_iommu_unmap(iommu, BAR_AT, BAR_BYTES, &env->err));
-	if (set_decode(env, b, false))
+	if (env_decode_memory(env, b, false))
 		return -1;
 	REQUIRE_RESULT(map_bar(env, iommu, b), -ENODEV);
-	if (set_decode(env, b, true))
+	if (env_decode_memory(env, b, true))
 		return -1;
 	OK(map_bar(env, iommu, b));
 	if (send_live(env, a, b, memory, 3, ~3u))

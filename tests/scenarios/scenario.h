@@ -77,6 +77,8 @@ int env_space(struct env *env, uint32_t backend, struct vfm_iommu **ret);
 /* another device of an address space, bus master on; closed before that is */
 int env_add(struct env *env, struct vfm_iommu *iommu, enum which which, struct vfm_device **ret);
 int env_map(struct env *env, struct vfm_iommu *iommu, void *memory, uint64_t length, uint64_t iova);
+/* Memory decode in the command register of a PCI device: without it nobody reaches the BARs. */
+int env_decode_memory(struct env *env, struct vfm_device *dev, bool on);
 void env_forget(struct env *env, struct vfm_device *dev); /* close it now */
 void env_close_all(struct env *env);
 void *env_memory(struct env *env, size_t length); /* anonymous pages, zeroed */

@@ -7,6 +7,9 @@
 
 #include "scenario.h"
 
+#define PCI_COMMAND 4
+#define PCI_COMMAND_MEMORY 2u
+
 int env_open(struct env *env, enum which which, struct vfm_device **ret)
 {
 	struct vfm_iommu *iommu;
@@ -46,6 +49,16 @@ int env_add(struct env *env, struct vfm_iommu *iommu, enum which which, struct v
 	env->devs[env->opened] = *ret;
 	env->iommus[env->opened++] = iommu;
 	OK(vfm_device_bus_master(*ret, true, &env->err));
+	return 0;
+}
+
+int env_decode_memory(struct env *env, struct vfm_device *dev, bool on)
+{
+	uint16_t command;
+
+	OK(vfm_device_region_read(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
+	command = (uint16_t)(on ? command | PCI_COMMAND_MEMORY : command & ~PCI_COMMAND_MEMORY);
+	OK(vfm_device_region_write(dev, VFM_REGION_CONFIG, PCI_COMMAND, &command, sizeof(command), &env->err));
 	return 0;
 }
 

@@ -117,6 +117,22 @@ static inline int raw_attach(struct raw *m, int fd, uint32_t *pt_id)
 	return r;
 }
 
+/* Into the IOAS of raw_start(), for reading and writing, at @iova. */
+static inline int raw_map_file(struct raw *m, int fd, uint64_t at, uint64_t length, uint64_t iova)
+{
+	struct iommu_ioas_map_file cmd = {
+		.size = sizeof(cmd),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = m->ioas,
+		.fd = fd,
+		.start = at,
+		.length = length,
+		.iova = iova,
+	};
+
+	return raw_ioctl(m, m->iommufd, IOMMU_IOAS_MAP_FILE, &cmd);
+}
+
 /* Open, bound and attached. @number: of the cdev, devices in the order of the machine's description. */
 static inline int raw_device(struct raw *m, unsigned int number)
 {

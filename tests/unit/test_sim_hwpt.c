@@ -594,19 +594,6 @@ START_TEST(versions_bring_what_they_brought)
 }
 END_TEST
 
-static int map_file(int fd, uint64_t at, uint64_t length, uint64_t iova)
-{
-	struct iommu_ioas_map_file cmd = { .size = sizeof(cmd),
-					   .flags = FIXED,
-					   .ioas_id = m.ioas,
-					   .fd = fd,
-					   .start = at,
-					   .length = length,
-					   .iova = iova };
-
-	return raw_ioctl(&m, m.iommufd, IOMMU_IOAS_MAP_FILE, &cmd);
-}
-
 START_TEST(files_are_mapped_without_an_address)
 {
 	int file = memfd_create("ram", MFD_CLOEXEC), null = open("/dev/null", O_RDWR | O_CLOEXEC),
@@ -615,12 +602,12 @@ START_TEST(files_are_mapped_without_an_address)
 
 	ck_assert_int_eq(ftruncate(file, 4 * PAGE), 0);
 	ck_assert_int_eq(pwrite(file, bytes, 16, PAGE), 16);
-	ck_assert_int_eq(map_file(-1, 0, PAGE, 0), -EBADF);
-	ck_assert_int_eq(map_file(null, 0, PAGE, 0), -EINVAL);
-	ck_assert_int_eq(map_file(file, 1, PAGE, 0), -EINVAL);
-	ck_assert_int_eq(map_file(file, 0, 0, 0), -EINVAL);
-	ck_assert_int_eq(map_file(file, PAGE, 3 * PAGE, 0x100000), 0);
-	ck_assert_int_eq(map_file(file, 0, PAGE, 0x101000), -EEXIST);
+	ck_assert_int_eq(raw_map_file(&m, -1, 0, PAGE, 0), -EBADF);
+	ck_assert_int_eq(raw_map_file(&m, null, 0, PAGE, 0), -EINVAL);
+	ck_assert_int_eq(raw_map_file(&m, file, 1, PAGE, 0), -EINVAL);
+	ck_assert_int_eq(raw_map_file(&m, file, 0, 0, 0), -EINVAL);
+	ck_assert_int_eq(raw_map_file(&m, file, PAGE, 3 * PAGE, 0x100000), 0);
+	ck_assert_int_eq(raw_map_file(&m, file, 0, PAGE, 0x101000), -EEXIST);
 	raw_pump(&m, fd, 0x100000, 0x102000, 16);
 	ck_assert_int_eq(pread(file, back, 16, 3 * PAGE), 16);
 	ck_assert_mem_eq(back, bytes, 16);
@@ -650,7 +637,7 @@ START_TEST(another_process_takes_over)
 	pid_t pid;
 
 	ck_assert_int_eq(ftruncate(file, 2 * PAGE), 0);
-	ck_assert_int_eq(map_file(file, 0, 2 * PAGE, 0x100000), 0);
+	ck_assert_int_eq(raw_map_file(&m, file, 0, 2 * PAGE, 0x100000), 0);
 	ck_assert_int_eq(map(ptr, PAGE, 0x200000), 0);
 	ck_assert_int_eq(raw_ioctl(&m, m.iommufd, IOMMU_IOAS_CHANGE_PROCESS, &change), -EINVAL);
 	ck_assert_int_eq(unmap_in(m.ioas, 0x200000, PAGE), 0);

@@ -233,19 +233,6 @@ static void start_files(void)
 	raw_start(&m, NULL, "kernel=6.14;edu,state=64k;edu,state=64k");
 }
 
-static int map_file(int fd, uint64_t at, uint64_t length, uint64_t iova)
-{
-	struct iommu_ioas_map_file cmd = { .size = sizeof(cmd),
-					   .flags = FIXED,
-					   .ioas_id = m.ioas,
-					   .fd = fd,
-					   .start = at,
-					   .length = length,
-					   .iova = iova };
-
-	return raw_ioctl(&m, m.iommufd, IOMMU_IOAS_MAP_FILE, &cmd);
-}
-
 static int memory_file(off_t length)
 {
 	int fd = memfd_create("ram", MFD_CLOEXEC);
@@ -285,18 +272,18 @@ START_TEST(odd_files_are_found_at_the_attach)
 
 	for (int i = 1; i < 4; i++) {
 		ck_assert_int_ge(files[i], 0);
-		ck_assert_int_eq(map_file(files[i], 0, PAGE, 0x1000), 0);
+		ck_assert_int_eq(raw_map_file(&m, files[i], 0, PAGE, 0x1000), 0);
 		ck_assert_int_eq(attach(fd), -EINVAL);
 		ck_assert_int_eq(unmap_one(0x1000, PAGE), 0);
 	}
-	ck_assert_int_eq(map_file(files[0], PAGE, 4 * PAGE, 0), 0); /* a page too long */
+	ck_assert_int_eq(raw_map_file(&m, files[0], PAGE, 4 * PAGE, 0), 0); /* a page too long */
 	ck_assert_int_eq(attach(fd), -EINVAL);
 	ck_assert_int_eq(ftruncate(files[0], 5 * PAGE), 0);
 	ck_assert_int_eq(attach(fd), 0);
-	ck_assert_int_eq(map_file(files[0], 2 * PAGE, 4 * PAGE, 0x10000), -EINVAL);
+	ck_assert_int_eq(raw_map_file(&m, files[0], 2 * PAGE, 4 * PAGE, 0x10000), -EINVAL);
 	for (int i = 1; i < 4; i++)
-		ck_assert_int_eq(map_file(files[i], 0, PAGE, 0x10000), -EINVAL);
-	ck_assert_int_eq(map_file(-1, 0, PAGE, 0x10000), -EBADF);
+		ck_assert_int_eq(raw_map_file(&m, files[i], 0, PAGE, 0x10000), -EINVAL);
+	ck_assert_int_eq(raw_map_file(&m, -1, 0, PAGE, 0x10000), -EBADF);
 	ck_assert_int_eq(unmap_one(0, 4 * PAGE), 0);
 	for (int i = 0; i < 4; i++)
 		close(files[i]);
@@ -317,13 +304,13 @@ START_TEST(files_begin_within_a_page)
 					.dst_iova = 0x8000,
 					.src_iova = 0x2000 };
 
-	ck_assert_int_eq(map_file(file, 5, 100, 0x1005), 0);
+	ck_assert_int_eq(raw_map_file(&m, file, 5, 100, 0x1005), 0);
 	ck_assert_int_eq(attach(fd), -EADDRINUSE);
 	ck_assert_int_eq(unmap_one(0x1005, 100), 0);
-	ck_assert_int_eq(map_file(file, 0, 4 * PAGE, 0x1000), 0);
+	ck_assert_int_eq(raw_map_file(&m, file, 0, 4 * PAGE, 0x1000), 0);
 	ck_assert_int_eq(raw_ioctl(&m, m.iommufd, IOMMU_IOAS_COPY, &copy), 0);
 	ck_assert_int_eq(attach(fd), 0);
-	ck_assert_int_eq(map_file(file, 5, PAGE, 0x10000), -EINVAL);
+	ck_assert_int_eq(raw_map_file(&m, file, 5, PAGE, 0x10000), -EINVAL);
 	/* the first may go, the copy stays */
 	ck_assert_int_eq(unmap_one(0x1000, 4 * PAGE), 0);
 	ck_assert_int_eq(pwrite(file, "file", 4, PAGE), 4);

@@ -469,6 +469,29 @@ START_TEST(only_memory_is_mapped)
 }
 END_TEST
 
+#define SIDE_BY_SIDE 4u
+
+/* Of a file too. Maps as short as a page of the host lie side by side: no luck lets each begin a larger one. */
+START_TEST(files_begin_at_pages_of_the_machine)
+{
+	void *ptrs[SIDE_BY_SIDE] = { 0 };
+	int file;
+
+	raw_start(&m, NULL, "pagesize=64k;edu");
+	file = memfd_create("ram", MFD_CLOEXEC);
+	ck_assert_int_ge(file, 0);
+	ck_assert_int_eq(ftruncate(file, 4096), 0);
+	for (size_t i = 0; i < SIDE_BY_SIDE; i++) {
+		ck_assert_int_eq(m.sys->ops->mmap(m.sys, NULL, 4096, PROT_READ, MAP_SHARED, file, 0, &ptrs[i]), 0);
+		ck_assert_uint_eq((uintptr_t)ptrs[i] % 65536, 0);
+	}
+	for (size_t i = 0; i < SIDE_BY_SIDE; i++)
+		ck_assert_int_eq(m.sys->ops->munmap(m.sys, ptrs[i], 4096), 0);
+	close(file);
+	raw_stop(&m, 0);
+}
+END_TEST
+
 /* interrupts */
 
 static int set_irqs(int fd, uint32_t index, uint32_t flags, uint32_t start_vector, uint32_t count, int eventfd)
@@ -644,6 +667,7 @@ int main(void)
 	tcase_add_test(running, bars_need_memory_decode);
 	tcase_add_test(running, configuration_is_virtual);
 	tcase_add_test(own, only_memory_is_mapped);
+	tcase_add_test(own, files_begin_at_pages_of_the_machine);
 	tcase_add_test(running, msi_of_edu);
 	tcase_add_test(running, pin_masks_itself);
 	tcase_add_test(running, mtty_learns_of_interrupts_from_get_info);

@@ -18,6 +18,8 @@ import tempfile
 from pathlib import Path
 
 TIMEOUT_S = 120
+# nohup and shells that put us into the background had some of them ignored, which commands would inherit
+HEARD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 class Step:
@@ -112,6 +114,8 @@ def main():
     case = Path(sys.argv[1]).resolve()
     steps = parse(case)
     failed = 0
+    for number in HEARD:
+        signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory(prefix="vfm-cli-") as top:
         directory, results = Path(top) / "work", Path(top) / "results"
         directory.mkdir()

@@ -83,6 +83,26 @@ bail() {
 	exit 1
 }
 
+# lab_wait FILE TEXT: until a line with TEXT has come.
+lab_wait() {
+	for _ in $(seq 300); do
+		! grep -q "$2" "$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	diag "'$2' never came in $1"
+	return 1
+}
+
+# lab_wait_socket SOCKET: until somebody has bound it.
+lab_wait_socket() {
+	for _ in $(seq 300); do
+		[ ! -S "$1" ] || return 0
+		sleep 0.1
+	done
+	diag "nobody listens on $1"
+	return 1
+}
+
 # lab_module NAME [PARAMETER=VALUE...]: load one of the modules brought along.
 lab_module() {
 	module=$1

@@ -4,7 +4,15 @@
 #define VFIOMIG_TEST_SUITE_H
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+/* A unix socket for this process alone: abstract names are the whole machine's, where others run the same test. */
+static inline void name_socket(char *spec, size_t room, const char *name)
+{
+	ck_assert_int_lt(snprintf(spec, room, "unix:@vfm-%s-%d", name, (int)getpid()), (int)room);
+}
 
 static inline int run_suite(Suite *suite)
 {

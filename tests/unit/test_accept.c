@@ -17,7 +17,7 @@
 #define MOST 12
 #define LISTEN (VFM_ENDPOINT_LISTEN | VFM_ENDPOINT_BACKGROUND_BIND)
 
-static const char unix_spec[] = "unix:@vfm-test-accept";
+static char unix_spec[64];
 static const char *const specs[] = { unix_spec, "tcp:127.0.0.1:0" };
 
 static struct vfm_context *ctx;
@@ -35,6 +35,7 @@ struct crowd {
 
 static void setup(void)
 {
+	name_socket(unix_spec, sizeof(unix_spec), "accept");
 	ck_assert_int_eq(vfm_context_new(&ctx), 0);
 	ck_assert_int_eq(vfm_cancel_new(ctx, &waiting_cancel), 0);
 	error = (struct vfm_error){ .size = sizeof(error) };

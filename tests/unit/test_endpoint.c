@@ -18,6 +18,7 @@
 
 static struct vfm_context *ctx;
 static char directory[64];
+static char abstract[64];
 static struct vfm_error error;
 
 static int open_descriptors(void)
@@ -34,6 +35,7 @@ static int descriptors_before;
 static void setup(void)
 {
 	signal(SIGPIPE, SIG_IGN);
+	name_socket(abstract, sizeof(abstract), "endpoint");
 	descriptors_before = open_descriptors();
 	ck_assert_int_eq(vfm_context_new(&ctx), 0);
 	error = (struct vfm_error){ .size = sizeof(error) };
@@ -590,8 +592,7 @@ static void talk(const char *listen_spec)
 	vfm_endpoint_close(ep);
 }
 
-static const char *const listen_specs[] = { "unix:socket", "unix:@vfm-test-endpoint", "tcp:127.0.0.1:0", "tcp::0",
-					    "tcp:localhost:0" };
+static const char *const listen_specs[] = { "unix:socket", abstract, "tcp:127.0.0.1:0", "tcp::0", "tcp:localhost:0" };
 
 START_TEST(sockets_carry_both_directions)
 {
@@ -679,8 +680,8 @@ START_TEST(strangers_are_turned_away)
 	ck_assert_int_eq(read(fd, &byte, 1), 0);
 	close(fd);
 	vfm_endpoint_close(ep);
-	ck_assert_int_eq(open_with("unix:@vfm-test-stranger", &opts, &ep), 0);
-	ck_assert_int_eq(open_flags("unix:@vfm-test-stranger", VFM_ENDPOINT_WRITE, &caller), -EPERM);
+	ck_assert_int_eq(open_with(abstract, &opts, &ep), 0);
+	ck_assert_int_eq(open_flags(abstract, VFM_ENDPOINT_WRITE, &caller), -EPERM);
 	vfm_endpoint_close(ep);
 }
 END_TEST

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # needs: vfm-diff
-# timeout: 900
+# timeout: 1800
 # Random calls on real devices and on their simulated profiles, in step.
 . /lab/lib.sh
 

@@ -6,16 +6,6 @@
 . /lab/lib.sh
 cd /tmp || exit 1
 
-# wait_for SOCKET: a listener is there
-wait_for() {
-	for _ in $(seq 100); do
-		[ ! -S "$1" ] || return 0
-		sleep 0.1
-	done
-	diag "nobody listens on $1"
-	return 1
-}
-
 # restore_from ENDPOINT: load it into the second edu and look at it there, all in another process
 restore_from() {
 	vfiomigctl --no-progress restore "$edu2_pci" --from "$1" --exec \
@@ -26,7 +16,7 @@ lab_edus
 is "64 MiB of contents" "$(cat /sys/module/vfiomig_edu/parameters/state_mb)" 64
 vfiomigctl --no-progress hold "$edu1_pci" --pass unix:/tmp/a.sock >hold.out 2>&1 &
 holder=$!
-check "the source is held and lent" wait_for /tmp/a.sock
+check "the source is held and lent" lab_wait_socket /tmp/a.sock
 merge vfm-poke /tmp/a.sock blank fill=7 live=0x1234567 is=RUNNING
 
 check "save to a file" vfiomigctl --no-progress save scm:/tmp/a.sock --to state.vfm
@@ -48,10 +38,7 @@ for endpoint in unix:/tmp/c.sock tcp:127.0.0.1:7700; do
 	rm -f peer.out
 	restore_from "$endpoint" >>peer.out 2>&1 &
 	peer=$!
-	case $endpoint in
-	unix:*) wait_for /tmp/c.sock ;;
-	*) sleep 1.5 ;;
-	esac
+	lab_wait peer.out listening
 	check "save to $endpoint" vfiomigctl --no-progress save scm:/tmp/a.sock --live --to "$endpoint"
 	merge vfm-poke /tmp/a.sock is=STOP
 	wait $peer
@@ -67,7 +54,7 @@ vfiomigctl --no-progress verify bad.vfm >/dev/null 2>&1
 is "verify of a damaged file" $? 6
 vfiomigctl --no-progress hold "$edu2_pci" --pass unix:/tmp/b.sock >hold2.out 2>&1 &
 target=$!
-check "the target is held" wait_for /tmp/b.sock
+check "the target is held" lab_wait_socket /tmp/b.sock
 vfiomigctl --no-progress restore scm:/tmp/b.sock --from bad.vfm >bad.out 2>&1
 is "restore of a damaged file" $? 6
 merge vfm-poke /tmp/b.sock is=RUNNING blank

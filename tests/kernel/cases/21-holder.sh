@@ -14,8 +14,11 @@ check "what it saved is whole" vfiomigctl verify ok.vfm
 # A reader that takes 64 KiB and then nothing more stops the tool in the middle of STOP_COPY.
 cat >interrupted.sh <<-'END'
 	mkfifo fifo
-	(dd bs=65536 count=1 of=/dev/null; sleep 8) <fifo 2>/dev/null &
-	timeout -s "$1" 3 vfiomigctl --no-progress save scm:/tmp/s.sock --to fifo
+	vfiomigctl --no-progress save scm:/tmp/s.sock --to fifo &
+	exec 7<fifo
+	head -c 65536 <&7 >/dev/null
+	kill -s "$1" $!
+	wait $!
 END
 diag "SIGINT: the tool puts the device back"
 merge vfm-holder --exit 130 --state RUNNING "$edu1_pci" /tmp/s.sock sh interrupted.sh INT
@@ -28,7 +31,7 @@ diag "a move by unix socket while DMA runs: it goes on at the destination in oth
 vfiomigctl restore "$edu2_pci" --from unix:/tmp/c.sock --exec \
 	vfm-poke env is=STOP map state=RUNNING pumping state=STOP >>peer.out 2>&1 &
 peer=$!
-sleep 2
+lab_wait peer.out listening
 merge vfm-holder --state STOP "$edu1_pci" /tmp/s.sock \
 	vfiomigctl --no-progress save scm:/tmp/s.sock --to unix:/tmp/c.sock --live
 wait $peer

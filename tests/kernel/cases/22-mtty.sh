@@ -11,11 +11,7 @@ lab_mtty $b 2 >/dev/null || bail "no mtty"
 
 hold() {
 	vfiomigctl --no-progress hold "$1" --pass "unix:$2" >/dev/null 2>&1 &
-	for _ in $(seq 100); do
-		[ ! -S "$2" ] || return 0
-		sleep 0.1
-	done
-	bail "cannot hold $1"
+	lab_wait_socket "$2" || bail "cannot hold $1"
 }
 
 hold $a /tmp/a.sock
@@ -34,7 +30,7 @@ for endpoint in unix:/tmp/c.sock tcp:127.0.0.1:7701; do
 	rm -f peer.out
 	vfiomigctl --no-progress restore scm:/tmp/b.sock --from "$endpoint" >>peer.out 2>&1 &
 	peer=$!
-	sleep 1
+	lab_wait peer.out listening
 	check "save to $endpoint" vfiomigctl --no-progress save scm:/tmp/a.sock --to "$endpoint"
 	wait $peer
 	is "restore from $endpoint" $? 0

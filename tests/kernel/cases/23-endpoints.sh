@@ -9,16 +9,6 @@ cd /tmp || exit 1
 look='is=STOP compare=7 is-live=0x1234567'
 ns_mode=/proc/sys/net/vsock/ns_mode
 
-# wait_for FILE TEXT: a line with TEXT has come
-wait_for() {
-	for _ in $(seq 200); do
-		! grep -q "$2" "$1" 2>/dev/null || return 0
-		sleep 0.1
-	done
-	diag "'$2' never came in $1"
-	return 1
-}
-
 # restore_from ENDPOINT: into the second edu, in the background; what is found there goes to peer.out
 restore_from() {
 	rm -f peer.out peer.err
@@ -38,7 +28,7 @@ lab_edus
 # shellcheck disable=SC2016 # for the inner shell
 vfiomigctl --no-progress hold "$edu1_pci" --pass unix:/tmp/a.sock \
 	--exec sh -c 'echo "pidfd:$$:${VFIOMIG_DEVICE_0#fd:}"; exec sleep 1000' >hold.out 2>&1 &
-check "a device is held" wait_for hold.out pidfd:
+check "a device is held" lab_wait hold.out pidfd:
 device=$(grep -o 'pidfd:.*' hold.out)
 pid=${device#pidfd:}
 pid=${pid%%:*}
@@ -77,7 +67,7 @@ merge vfm-poke /tmp/a.sock is=RUNNING compare=7
 diag "vsock"
 for endpoint in vsock:local:7700 vsock:any:0; do
 	restore_from $endpoint
-	check "listening on $endpoint" wait_for peer.err listening
+	check "listening on $endpoint" lab_wait peer.err listening
 	at=$(sed -n 's/.*listening on //p' peer.err | sed 's/any/local/')
 	check "save to $at" vfiomigctl --no-progress save scm:/tmp/a.sock --live --to "$at"
 	wait $peer
@@ -91,7 +81,7 @@ is "nobody listens" $? 8
 if [ -e $ns_mode ]; then
 	check "the namespace is said to be global" grep 'is global, which explains it only' refused.out
 	restore_from vsock:local:7702
-	check "listening here" wait_for peer.err listening
+	check "listening here" lab_wait peer.err listening
 	echo local >/proc/sys/net/vsock/child_ns_mode
 	unshare -n vfiomigctl --no-progress save scm:/tmp/a.sock --to vsock:local:7702 >refused.out 2>&1
 	is "from a closed namespace" $? 8

@@ -30,11 +30,11 @@ move_once() {
 
 # move HOW SOURCE DESTINATION PEEK POKE...: $from and $to are how the two ended.
 # The emulated processor of the lab at times leaves a guest twice and keeps the host's registers as the guest's (QEMU
-# 7.2, up to one move of three): RIP is then the kernel's, just behind its VMRUN, or the guest ends by a triple fault
+# 7.2, up to three moves of eight): RIP is then the kernel's, just behind its VMRUN, or the guest ends by a triple fault
 # and is back at its reset vector. Such a move tells nothing and is made again.
 lost='left its program: exit (8 at 0xfff0|[0-9]+ at 0xffffffff[0-9a-f]+)$'
 move() {
-	for try in 1 2 3 4 5 6; do
+	for try in $(seq 20); do
 		move_once "$@"
 		grep -qE "$lost" /tmp/from /tmp/to || break
 		diag "the emulated processor has lost the guest, try $try"

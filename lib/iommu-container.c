@@ -7,7 +7,6 @@
 #include "iommufd.h"
 
 #define CONTAINER_PATH "/dev/vfio/vfio"
-#define ENTRY_LIMIT "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 
 static bool is_compat(const struct vfm_iommu *iommu)
 {
@@ -218,27 +217,14 @@ static int container_windows(struct vfm_iommu *iommu, struct vfmi_windows *ret)
 	return 0;
 }
 
-/* As long as there is no IOMMU, the module's parameter tells. */
-static uint64_t entry_limit(struct vfm_iommu *iommu)
-{
-	unsigned long limit;
-	char text[24];
-	char *end;
-
-	if (is_compat(iommu) || vfmi_sys_read_file(iommu->sys, ENTRY_LIMIT, text, sizeof(text)) <= 0)
-		return UINT64_MAX;
-	limit = strtoul(text, &end, 10);
-	return *end || end == text ? UINT64_MAX : limit;
-}
-
 static int container_limits(struct vfm_iommu *iommu, uint64_t *ret_page_sizes, uint64_t *ret_entries)
 {
 	struct vfmi_container_info info;
 	int r = ask_info(iommu, &info);
 
-	if (r == -EAGAIN) {
+	if (r == -EAGAIN) { /* the module's limit is in a file, and paths are not looked up here */
 		*ret_page_sizes = 0;
-		*ret_entries = entry_limit(iommu);
+		*ret_entries = UINT64_MAX;
 		return 0;
 	}
 	if (r < 0)

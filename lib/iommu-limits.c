@@ -10,6 +10,7 @@
 #define STEP "preflight"
 #define STATUS_PATH "/proc/self/status"
 #define UID_MAP_PATH "/proc/self/uid_map"
+#define ENTRY_LIMIT_PATH "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
 #define CAP_IPC_LOCK 14
 #define CAP_IPC_LOCK_MASK (UINT64_C(1) << CAP_IPC_LOCK)
 
@@ -30,14 +31,18 @@ static bool find_number(const char *status, const char *key, int base, uint64_t 
 	return false;
 }
 
+static bool is_type1(const struct vfm_iommu *iommu)
+{
+	return iommu->backend == VFM_BACKEND_TYPE1 || iommu->backend == VFM_BACKEND_TYPE1V2;
+}
+
 /*
  * What is charged already. Containers of type1, and an iommufd told to, charge the process (VmLck); an iommufd charges
  * the user, all of whose processes count together, of which this one's pinned memory (VmPin) is what can be seen.
  */
 static uint64_t memlock_used(const struct vfm_iommu *iommu, const char *status)
 {
-	const bool process = iommu->backend == VFM_BACKEND_TYPE1 || iommu->backend == VFM_BACKEND_TYPE1V2 ||
-			     iommu->flags & VFM_IOMMU_ACCOUNT_PROCESS;
+	const bool process = is_type1(iommu) || iommu->flags & VFM_IOMMU_ACCOUNT_PROCESS;
 	uint64_t kib = 0;
 	uint64_t bytes;
 
@@ -113,6 +118,20 @@ static bool charges_at_attach(struct vfm_iommu *iommu)
 	return bare && iommu->backend == VFM_BACKEND_IOMMUFD && !iommu->adopted;
 }
 
+/* What a container of type1 will take once it has an IOMMU. */
+static uint64_t entry_limit(struct vfmi_sys *sys)
+{
+	unsigned long limit;
+	char text[24];
+	char *end;
+
+	if (vfmi_sys_read_file(sys, ENTRY_LIMIT_PATH, text, sizeof(text)) <= 0)
+		return UINT64_MAX;
+	limit = strtoul(text, &end, 10);
+	return *end || end == text ? UINT64_MAX : limit;
+}
+
+/* Page sizes that are not known: there is no IOMMU yet. */
 static int read_limits(struct vfm_iommu *iommu, struct vfm_limits *limits)
 {
 	const bool later = charges_at_attach(iommu);
@@ -124,7 +143,11 @@ static int read_limits(struct vfm_iommu *iommu, struct vfm_limits *limits)
 	if (later && vfmi_add_overflows(limits->memlock_needed, iommu->mapped_bytes, &limits->memlock_needed))
 		limits->memlock_needed = UINT64_MAX;
 	pthread_mutex_unlock(&iommu->lock);
-	return r < 0 ? r : read_memlock(iommu, limits);
+	if (r < 0)
+		return r;
+	if (is_type1(iommu) && page_sizes == 0)
+		limits->entries_left = entry_limit(iommu->sys);
+	return read_memlock(iommu, limits);
 }
 
 static bool is_too_much(uint64_t used, uint64_t needed, uint64_t limit)

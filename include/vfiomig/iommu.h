@@ -181,7 +181,8 @@ VFM_API uint32_t vfm_iommu_ioas_id(const struct vfm_iommu *iommu); /* 0 for a co
  * @flags:        enum vfm_iommu_flag in force; VFM_IOMMU_DIRTY_TRACKING when every attached device has it
  * @areas, @mapped_bytes: what this object mapped
  * @page_sizes:   bitmap of IOVA page sizes, 0 when not known yet; of an IOAS only the smallest is known
- * @entries_left: maps the kernel will still take (VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL), UINT64_MAX without a limit
+ * @entries_left: maps the kernel will still take (VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL), UINT64_MAX without a limit, and
+ *                while a container has no IOMMU that could be asked; vfm_iommu_preflight() knows it then
  * @fallback:     why a better back end was not used, "" when the best or the wanted one is:
  *                "iommufd: /dev/iommu: not there (ENOENT)"
  */
@@ -284,7 +285,8 @@ struct vfm_limits {
  * vfm_iommu_preflight() - would mapping @areas areas of @bytes in all be allowed? Asked before the work starts
  * @ret: what was found, also on failure; may be NULL
  *
- * Reads /proc/self/status and uid_map: not for after a jail is closed. Return: 0, -ENOMEM (locked memory), -ENOSPC
+ * Reads /proc/self/status and uid_map, and while a container has no IOMMU, the parameter dma_entry_limit of
+ * vfio_iommu_type1 in sysfs: not for after a jail is closed. Return: 0, -ENOMEM (locked memory), -ENOSPC
  * (entries); the message says how much is needed, which limit stops it and how to raise it. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_preflight(struct vfm_iommu *iommu, uint64_t bytes, uint64_t areas,

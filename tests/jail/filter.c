@@ -52,6 +52,7 @@ static bool is_inside(enum phase phase, uint32_t flags)
 	switch (phase) {
 	case PHASE_libc:
 	case PHASE_adopt:
+	case PHASE_beside:
 	case PHASE_attach:
 	case PHASE_map:
 	case PHASE_dirty:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * vfm-jail [--sim SPEC] [--iommu BACKEND] [DEVICE DEVICE]: the library in a seccomp filter, TAP on stdout.
+ * vfm-jail [--sim SPEC] [--iommu BACKEND] [DEVICE DEVICE [MANY]]: the library in a seccomp filter, TAP on stdout.
  *
- * A holder opens two devices by name, of edu or vfiomig_soft. A child that inherits the descriptors enters a filter
+ * A holder opens two devices by name, of edu or vfiomig_soft, and maybe a third one that has several vectors, of MSI or
+ * MSI-X, none of which can be added to enabled ones. A child that inherits the descriptors enters a filter
  * that allows what syscalls.txt lists from adoption on, and nothing else; there it adopts, maps, takes interrupts,
  * migrates, resets. Then all phases are watched, each for its own part of the list. That the filter bites is shown as
  * well.
@@ -216,6 +217,8 @@ static int start(struct jail *j, const char *sim, char **names)
 
 	snprintf(j->env.names[EDU_A], sizeof(j->env.names[EDU_A]), "%s", names[0] ? names[0] : "0000:01:00.0");
 	snprintf(j->env.names[EDU_B], sizeof(j->env.names[EDU_B]), "%s", names[0] ? names[1] : "0000:02:00.0");
+	j->vectors = !names[0] || names[2];
+	snprintf(j->env.names[2], sizeof(j->env.names[2]), "%s", names[0] && names[2] ? names[2] : "0000:03:00.0");
 	j->soft = soft_is(j->env.names[EDU_A]);
 	if (sim)
 		r = vfm_sim_open(NULL, *sim ? sim : NULL, &j->env.sim, message, sizeof(message));
@@ -240,7 +243,7 @@ int main(int argc, char **argv)
 		else if (opt != 'i' || vfm_backend_from_name(optarg, &j.backend))
 			return 2;
 	}
-	if (argc - optind != 2 && argc != optind)
+	if (argc != optind && argc - optind != 2 && argc - optind != 3)
 		return 2;
 	if (start(&j, sim, argv + optind))
 		return 1;

@@ -41,13 +41,15 @@ struct jail {
 	uint64_t state_bytes;
 	int memory_file;
 	struct vfm_map outside; /* what the owner of the first device had mapped already */
-	struct vfm_adopt adopt[2];
-	struct vfm_device *devs[2];
+	struct vfm_adopt adopt[3];
+	struct vfm_device *devs[3]; /* the third takes part with its interrupts only */
+	int empty_container;	    /* without a group, so without an IOMMU; -1 for an iommufd */
 	struct vfm_map memory[2];
 	int irq[2];
 	bool jailed;	 /* paths are out of reach at the end */
 	bool no_threads; /* none can be made any more, and none is to be outside */
 	bool pasids;	 /* the second device has one */
+	bool vectors;	 /* there is a third device, and vectors cannot be added to its enabled ones */
 	bool soft;	 /* the devices are of vfiomig_soft, not edu */
 	struct peers *peers;
 };
@@ -60,11 +62,14 @@ int peers_save(struct jail *jail);	/* and into a descriptor */
 int peers_close(struct jail *jail);
 
 /* more.c: what is no part of a migration; devices of vfiomig_soft. Return: 0, or -1, told. */
+int more_beside(struct jail *jail);
 int more_attach(struct jail *jail);
 int more_process(struct jail *jail, struct vfm_iommu *iommu);
 int more_addresses(struct jail *jail, int i);
 int more_regions(struct jail *jail, struct vfm_device *dev);
+int more_vectors(struct jail *jail, struct vfm_device *dev);
 int more_power(struct jail *jail, struct vfm_device *dev);
+int more_fault(struct jail *jail, const char *op, int error);
 bool soft_is(const char *name);
 int soft_fill(struct jail *jail, int i);
 int soft_compare(struct jail *jail, int i);

@@ -11,6 +11,56 @@
 #define PASID 5u
 #define PIECE 256u
 
+/* A simulated machine fails the next call @op; NULL: none any more, which must have come. */
+int more_fault(struct jail *j, const char *op, int error)
+{
+	const struct vfm_sim_fault fault = {
+		.size = sizeof(fault), .mode = VFM_SIM_FAULT_BEFORE, .call = 1, .count = 1, .error = error, .op = op
+	};
+	struct env *env = &j->env;
+
+	if (!env->sim)
+		return 0;
+	j->phase = PHASE_program;
+	if (!op)
+		REQUIRE(vfm_sim_faults_hit(env->sim) == 1);
+	OK(vfm_sim_set_faults(env->sim, &fault, op ? 1 : 0));
+	return 0;
+}
+
+/* an address space more */
+
+static int beside_fails(struct jail *j)
+{
+	struct env *env = &j->env;
+	struct vfm_iommu *iommu;
+
+	if (!env->sim)
+		return 0;
+	if (more_fault(j, "IOMMU_OPTION", EIO))
+		return -1;
+	j->phase = PHASE_beside;
+	REQUIRE_RESULT(vfm_iommu_open_beside(vfm_device_iommu(j->devs[0]), VFM_IOMMU_SMALL_PAGES, &iommu, &env->err),
+		       -EIO);
+	return more_fault(j, NULL, 0);
+}
+
+int more_beside(struct jail *j)
+{
+	struct env *env = &j->env;
+	struct vfm_iommu *iommu;
+
+	if (j->backend != VFM_BACKEND_IOMMUFD)
+		return 0;
+	if (beside_fails(j))
+		return -1;
+	j->phase = PHASE_beside;
+	OK(vfm_iommu_open_beside(vfm_device_iommu(j->devs[0]), VFM_IOMMU_SMALL_PAGES, &iommu, &env->err));
+	j->phase = PHASE_close;
+	vfm_iommu_close(iommu);
+	return 0;
+}
+
 /* attaching */
 
 static int attach_pasid(struct jail *j, struct vfm_device *dev)
@@ -98,6 +148,36 @@ int more_regions(struct jail *j, struct vfm_device *dev)
 	r = vfm_iommu_map_region(vfm_device_iommu(dev), dev, VFM_REGION_BAR0, 0, &map, &env->err);
 	if (r == 0)
 		OK(vfm_iommu_unmap(vfm_device_iommu(dev), map.iova, map.length, &env->err));
+	return 0;
+}
+
+/* interrupts */
+
+/* The second vector: the first is armed anew with it, and signalled since nobody knows what came meanwhile. */
+int more_vectors(struct jail *j, struct vfm_device *dev)
+{
+	struct vfm_irq irq = { .size = sizeof(irq) };
+	struct env *env = &j->env;
+	uint32_t index = VFM_IRQ_MSI;
+	uint64_t signals;
+	int events[2];
+
+	if (!dev)
+		return 0;
+	j->phase = PHASE_program;
+	events[0] = env_eventfd(env);
+	events[1] = env_eventfd(env);
+	j->phase = PHASE_interrupts;
+	OK(vfm_device_irq(dev, index, &irq, &env->err));
+	if (irq.count < 2) {
+		index = VFM_IRQ_MSIX;
+		OK(vfm_device_irq(dev, index, &irq, &env->err));
+	}
+	REQUIRE(irq.count >= 2 && irq.flags & VFM_IRQ_NORESIZE);
+	OK(vfm_device_irq_arm(dev, index, 0, 1, &events[0], &env->err));
+	OK(vfm_device_irq_arm(dev, index, 1, 1, &events[1], &env->err));
+	j->phase = PHASE_program;
+	REQUIRE(read(events[0], &signals, sizeof(signals)) == sizeof(signals) && signals == 1);
 	return 0;
 }
 

@@ -193,7 +193,8 @@ enum when {
 	WITH_PCI = 32,	     /* not vfiomig_soft */
 	WITH_PASIDS = 64,    /* the device and the kernel */
 	WITH_TRACKING = 128, /* the IOMMU */
-	NEVER = 256,	     /* only when something fails, or somebody else is slow */
+	WITH_VECTORS = 256,  /* a device that takes no vectors beyond those enabled first */
+	NEVER = 512,	     /* only when something fails, or somebody else is slow */
 };
 
 static const struct {
@@ -207,6 +208,7 @@ static const struct {
 	{ PHASE_map, "clock_nanosleep", NEVER },
 	{ PHASE_dirty, "clock_nanosleep", NEVER },
 	{ PHASE_migrate, "clock_nanosleep", NEVER },
+	{ PHASE_close, "clock_nanosleep", ON_SIMULATOR },
 	{ PHASE_borrow, "clock_nanosleep", NEVER },
 	{ PHASE_hand_back, "poll", NEVER },
 	{ PHASE_paths, "openat", NEVER }, /* a file system without hard links */
@@ -219,8 +221,13 @@ static const struct {
 	{ PHASE_map, "fstatfs", WITH_IOAS },
 	{ PHASE_map, "close", WITH_IOAS | ON_SIMULATOR }, /* a region is mapped as a dma-buf */
 	{ PHASE_attach, "ioctl", WITH_IOAS },
+	{ PHASE_beside, "fcntl", WITH_IOAS },
+	{ PHASE_beside, "ioctl", WITH_IOAS },
+	{ PHASE_beside, "close", WITH_IOAS | ON_SIMULATOR }, /* it does not come about */
+	{ PHASE_beside, "IOMMU_DESTROY", WITH_IOAS | ON_SIMULATOR },
 	{ PHASE_regions, "mmap", ON_KERNEL | WITH_PCI }, /* BARs of simulated devices cannot be mapped */
 	{ PHASE_regions, "munmap", ON_KERNEL | WITH_PCI },
+	{ PHASE_interrupts, "write", WITH_VECTORS },
 	{ PHASE_interrupts, "read", ON_SIMULATOR }, /* a device that is wanted back */
 	{ PHASE_reset, "read", ON_SIMULATOR },
 	{ PHASE_reset, "clock_nanosleep", ON_SIMULATOR }, /* one that is not ready at once */
@@ -287,6 +294,7 @@ static bool is_expected(const struct jail_entry *entry)
 	lacking |= ioas ? WITH_CONTAINER : WITH_IOAS;
 	lacking |= watch.jail->soft ? WITH_PCI : 0;
 	lacking |= watch.jail->pasids ? 0 : WITH_PASIDS;
+	lacking |= watch.jail->vectors ? 0 : WITH_VECTORS;
 	lacking |= watch.jail->adopt[0].flags & VFM_ADOPT_TRACKS ? 0 : WITH_TRACKING;
 	lacking |= geteuid() == 0 ? AS_USER : 0;
 	/* other containers are asked for less */

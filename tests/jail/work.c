@@ -48,6 +48,22 @@ static int open_one(struct jail *j, int i)
 	return 0;
 }
 
+static int open_empty(struct jail *j)
+{
+	struct vfm_iommu_options options = { .size = sizeof(options), .backend = j->backend };
+	struct env *env = &j->env;
+	struct vfm_iommu *iommu;
+
+	j->empty_container = -1;
+	if (j->backend == VFM_BACKEND_IOMMUFD)
+		return 0;
+	j->phase = PHASE_space;
+	OK(vfm_iommu_open(env->ctx, &options, &iommu, &env->err));
+	env->iommus[env->opened++] = iommu;
+	j->empty_container = vfm_iommu_fd(iommu);
+	return 0;
+}
+
 int jail_open(struct jail *j)
 {
 	struct vfm_candidate candidate = { .size = sizeof(candidate) };
@@ -55,7 +71,7 @@ int jail_open(struct jail *j)
 
 	j->phase = PHASE_discover;
 	OK(vfm_find(env->ctx, env->names[EDU_A], &candidate, &env->err));
-	if (open_one(j, 0) || open_one(j, 1))
+	if (open_one(j, 0) || open_one(j, 1) || (j->vectors && open_one(j, 2)) || open_empty(j))
 		return -1;
 	j->phase = PHASE_map;
 	OK(vfm_iommu_map(vfm_device_iommu(env->devs[0]), &j->outside, &env->err));
@@ -94,7 +110,7 @@ static int adopt_one(struct jail *j, int i)
 
 	OK(vfm_device_adopt(env->ctx, &j->adopt[i], &j->devs[i], &env->err));
 	OK(vfm_device_identity(j->devs[i], &identity, &env->err));
-	REQUIRE((j->soft || identity.pci_vendor == VFIOMIG_EDU_VENDOR_ID) && vfm_device_iommu(j->devs[i]));
+	REQUIRE((i == 2 || j->soft || identity.pci_vendor == VFIOMIG_EDU_VENDOR_ID) && vfm_device_iommu(j->devs[i]));
 	return 0;
 }
 
@@ -121,6 +137,27 @@ static int adopt_space(struct jail *j)
 	return 0;
 }
 
+/* A container without IOMMU: what there is to be told is told without a look at a file. */
+static int adopt_empty(struct jail *j)
+{
+	const struct vfm_iommu_adopt adopt = { .size = sizeof(adopt), .backend = j->backend, .fd = j->empty_container };
+	struct vfm_iommu_info info = { .size = sizeof(info) };
+	struct env *env = &j->env;
+	struct vfm_iommu *iommu;
+
+	if (j->empty_container < 0)
+		return 0;
+	j->phase = PHASE_adopt;
+	OK(vfm_iommu_adopt(env->ctx, &adopt, &iommu, &env->err));
+	j->phase = PHASE_map;
+	OK(vfm_iommu_info(iommu, &info, &env->err));
+	REQUIRE(info.page_sizes == 0 && info.entries_left == UINT64_MAX);
+	REQUIRE_RESULT(vfm_iommu_map(iommu, &j->outside, &env->err), -EAGAIN);
+	j->phase = PHASE_close;
+	vfm_iommu_close(iommu);
+	return 0;
+}
+
 static int adopt_nonsense(struct jail *j)
 {
 	const struct vfm_adopt adopt = { .size = sizeof(adopt), .device_fd = j->memory_file, .iommufd = -1 };
@@ -134,7 +171,8 @@ static int adopt_nonsense(struct jail *j)
 static int adopt(struct jail *j)
 {
 	j->phase = PHASE_adopt;
-	return adopt_nonsense(j) || adopt_one(j, 0) || adopt_one(j, 1) || adopt_space(j);
+	return adopt_nonsense(j) || adopt_one(j, 0) || adopt_one(j, 1) || (j->vectors && adopt_one(j, 2)) ||
+	       adopt_space(j) || adopt_empty(j);
 }
 
 /* inside: memory */
@@ -481,25 +519,31 @@ static int reset(struct jail *j)
 	return more_power(j, j->devs[1]) || env_state(env, j->devs[1], VFM_STATE_RUNNING);
 }
 
-static void close_inside(struct jail *j)
+/* What is mapped still cannot be unmapped at once. */
+static int close_inside(struct jail *j)
 {
+	const bool ioas = j->backend == VFM_BACKEND_IOMMUFD;
+	int r = more_fault(j, ioas ? "IOMMU_IOAS_UNMAP" : "VFIO_IOMMU_UNMAP_DMA", EBUSY);
+
 	j->phase = PHASE_close;
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		vfm_device_close(j->devs[i]);
 		j->devs[i] = NULL;
 	}
+	return more_fault(j, NULL, 0) || r;
 }
 
 int jail_work(struct jail *j)
 {
-	int bad = adopt(j) || more_attach(j);
+	int bad = adopt(j) || more_beside(j) || more_attach(j);
 
 	j->phase = PHASE_map;
 	bad = bad || map_one(j, 0) || map_one(j, 1) || track_one(j, 0) || track_one(j, 1);
 	bad = bad || touch_regions(j, j->devs[0]) || arm(j, 0) || configuration(j, j->devs[0]) ||
 	      start_pump(j, j->devs[0]) || is_pumping(j, 0) || peers_lend(j) || is_pumping(j, 0) || migrate(j) ||
 	      reset(j);
+	bad = bad || more_vectors(j, j->devs[2]);
 	bad = peers_close(j) || bad;
-	close_inside(j);
+	bad = close_inside(j) || bad;
 	return bad ? -1 : 0;
 }

@@ -28,6 +28,8 @@ static struct {
 	uint64_t memlock;
 	const char *status;
 	int open_fds;
+	unsigned int paths;
+	const char *entry_limit;
 	uint32_t vaddr_flags;
 } kernel;
 
@@ -97,8 +99,11 @@ static int fake_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void 
 static int fake_open(struct vfmi_sys *sys, const char *path, int flags, mode_t mode)
 {
 	(void)sys, (void)flags, (void)mode;
+	kernel.paths++;
 	if (!strcmp(path, "/proc/self/status"))
 		return CONTAINER_FD + 1;
+	if (kernel.entry_limit && !strcmp(path, "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit"))
+		return CONTAINER_FD + 2;
 	if (strcmp(path, "/dev/vfio/vfio"))
 		return -ENOENT;
 	kernel.open_fds++;
@@ -107,13 +112,13 @@ static int fake_open(struct vfmi_sys *sys, const char *path, int flags, mode_t m
 
 static ssize_t fake_read(struct vfmi_sys *sys, int fd, void *buf, size_t length)
 {
-	size_t n = strlen(kernel.status);
+	const char **text = fd == CONTAINER_FD + 1 ? &kernel.status : &kernel.entry_limit;
+	size_t n = strlen(*text);
 
 	(void)sys;
-	ck_assert_int_eq(fd, CONTAINER_FD + 1);
 	n = n < length ? n : length;
-	memcpy(buf, kernel.status, n);
-	kernel.status += n;
+	memcpy(buf, *text, n);
+	*text += n;
 	return (ssize_t)n;
 }
 
@@ -503,6 +508,28 @@ START_TEST(limits_are_looked_at_first)
 }
 END_TEST
 
+/* Before the first group, and after the last: whoever asks what there is may be in a jail, whoever plans is not. */
+START_TEST(without_iommu_only_preflight_looks_up_the_limit)
+{
+	VFM_OPTS(vfm_iommu_info, info);
+	VFM_OPTS(vfm_limits, limits);
+
+	take_iommu_away();
+	vfmi_iommu_left(iommu);
+	kernel.entry_limit = "1000\n";
+	kernel.paths = 0;
+	ck_assert_int_eq(vfm_iommu_info(iommu, &info, &error), 0);
+	ck_assert_uint_eq(kernel.paths, 0);
+	ck_assert_uint_eq(info.page_sizes, 0);
+	ck_assert_uint_eq(info.entries_left, UINT64_MAX);
+	ck_assert_int_eq(vfm_iommu_preflight(iommu, 0, 1001, &limits, &error), -ENOSPC);
+	ck_assert_uint_eq(limits.entries_left, 1000);
+	kernel.entry_limit = NULL;
+	ck_assert_int_eq(vfm_iommu_preflight(iommu, 0, 1001, &limits, &error), 0);
+	ck_assert_uint_eq(limits.entries_left, UINT64_MAX);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("iommu_container");
@@ -520,6 +547,7 @@ int main(void)
 	tcase_add_test(tests, addresses_are_replaced);
 	tcase_add_test(tests, impostors_and_gaps_are_told);
 	tcase_add_loop_test(tests, limits_are_looked_at_first, 0, (int)VFMI_ARRAY_SIZE(asked));
+	tcase_add_test(tests, without_iommu_only_preflight_looks_up_the_limit);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

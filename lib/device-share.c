@@ -117,6 +117,27 @@ static int map_dma_buf(struct vfm_iommu *iommu, struct vfm_device *dev, int fd, 
 	return r;
 }
 
+/*
+ * An iommufd, also one that plays the container, pins no region of a device. type1 takes its pages as a fault brings
+ * them, which fails where nobody answers (vfio_pci_mmap_huge_fault(), Linux 6.12 and 7.2).
+ */
+static int fail_address(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t index, uint32_t flags,
+			struct vfm_error *err)
+{
+	const uint32_t backend = vfm_iommu_backend(iommu);
+	VFM_OPTS(vfm_region, region);
+
+	if (backend != VFM_BACKEND_TYPE1 && backend != VFM_BACKEND_TYPE1V2)
+		return fail_part(dev, err, EOPNOTSUPP, MAP_STEP, index,
+				 "an iommufd maps the memory of a device as a dma-buf only, of whole pages (Linux "
+				 "6.19; vfio-pci and few other drivers); a container of type1 maps it by address");
+	if (flags & VFM_MAP_WRITE && vfm_device_region(dev, index, &region, NULL) == 0 &&
+	    !(region.flags & VFM_REGION_WRITE))
+		return fail_part(dev, err, EACCES, MAP_STEP, index, "it can be read only");
+	return fail_part(dev, err, ENODEV, MAP_STEP, index,
+			 "it does not answer: memory decode of the device is off, or the device sleeps");
+}
+
 /* The mapping lives as long as the area: whoever unmaps the one gives back the other. */
 static int map_address(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t index, uint64_t offset,
 		       const struct vfm_map *from, struct vfm_map *map, struct vfm_error *err)
@@ -132,12 +153,7 @@ static int map_address(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t
 		return 0;
 	}
 	vfm_device_region_unmap(dev, memory.vaddr, (size_t)from->length);
-	if (r == -EFAULT)
-		return fail_part(
-			dev, err, EOPNOTSUPP, MAP_STEP, index,
-			"an iommufd maps the memory of a device as a dma-buf only, of whole pages (Linux 6.19; "
-			"vfio-pci and few other drivers); a container of type1 maps it by address");
-	return r;
+	return r == -EFAULT ? fail_address(iommu, dev, index, from->flags, err) : r;
 }
 
 static int take_map(struct vfm_device *dev, const struct vfm_map *from, struct vfm_map *map, struct vfm_error *err)

@@ -535,7 +535,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_region_export(struct vfm_device *dev, uint
  * in the books and what devices do there faults until the caller, who sees these events, unmaps it, which succeeds,
  * and maps it again. What a container maps by address has to be unmapped before these events, since devices would
  * reach what does not answer.
- * Return: as vfm_iommu_map(), -EOPNOTSUPP, -ENODEV (memory decode is off, the device sleeps, or no BAR). Since: 0.1
+ * Return: as vfm_iommu_map(), -EOPNOTSUPP (by address in an iommufd, also one that plays a container), -EACCES (a
+ * region that can only be read), -ENODEV (memory decode is off, the device sleeps, or no BAR). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_map_region(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t index,
 						uint64_t offset, struct vfm_map *map, struct vfm_error *ret_error);

@@ -57,7 +57,7 @@ uint32_t vfmi_sim_books_open(struct vfm_sim *sim)
 	return count;
 }
 
-void vfmi_sim_books_mapped(struct vfm_sim *sim, void *ptr, size_t length)
+void vfmi_sim_books_mapped(struct vfm_sim *sim, const struct sim_device *dev, void *ptr, size_t length)
 {
 	struct sim_mapping *more;
 
@@ -65,22 +65,24 @@ void vfmi_sim_books_mapped(struct vfm_sim *sim, void *ptr, size_t length)
 	more = realloc(sim->mappings, (sim->mapping_count + 1) * sizeof(*more));
 	if (more) {
 		sim->mappings = more;
-		more[sim->mapping_count++] = (struct sim_mapping){ ptr, length };
+		more[sim->mapping_count++] = (struct sim_mapping){ ptr, length, vfmi_sim_index(sim, dev) };
 	}
 	pthread_mutex_unlock(&sim->books);
 }
 
-/* Some of it is a region of a device: no memory that could be pinned. */
-bool vfmi_sim_books_is_region(struct vfm_sim *sim, uint64_t vaddr, uint64_t length)
+/* Some of it is a region of a device, with @silent of one that does not answer: no memory that could be pinned. */
+bool vfmi_sim_books_is_region(struct vfm_sim *sim, uint64_t vaddr, uint64_t length, bool silent)
 {
 	bool found = false;
 	size_t i;
 
 	pthread_mutex_lock(&sim->books);
 	for (i = 0; i < sim->mapping_count && !found; i++) {
-		const uint64_t begin = (uintptr_t)sim->mappings[i].ptr;
+		const struct sim_mapping *mapping = &sim->mappings[i];
+		const uint64_t begin = (uintptr_t)mapping->ptr;
 
-		found = vaddr < begin + sim->mappings[i].length && begin < vaddr + length;
+		found = vaddr < begin + mapping->length && begin < vaddr + length &&
+			!(silent && vfmi_sim_region_answers(sim, &sim->machine->device[mapping->device]));
 	}
 	pthread_mutex_unlock(&sim->books);
 	return found;

@@ -154,7 +154,7 @@ static bool set_reset(struct sim_device *dev, const char *value)
 static bool set_unready(struct sim_device *dev, const char *value)
 {
 	dev->unready = strcmp(value, "registers") ? SIM_UNREADY_ONES : SIM_UNREADY_REGISTERS;
-	return vfmi_sim_profile(dev) == &vfmi_sim_nvgrace_gpu ? dev->unready || !strcmp(value, "ones") : false;
+	return vfmi_sim_quirk(dev, SIM_OWN_MEMORY) && (dev->unready || !strcmp(value, "ones"));
 }
 
 static bool set_rate(struct sim_device *dev, const char *value)
@@ -225,7 +225,7 @@ static bool set_vectors(struct sim_device *dev, const char *value)
 static bool set_bar(struct sim_device *dev, const char *value)
 {
 	dev->plain_bar = 1;
-	return vfmi_sim_profile(dev) == &vfmi_sim_nvgrace_gpu && !strcmp(value, "plain");
+	return vfmi_sim_quirk(dev, SIM_OWN_MEMORY) && !strcmp(value, "plain");
 }
 
 static bool set_sriov(struct sim_device *dev, const char *value)

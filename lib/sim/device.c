@@ -386,6 +386,19 @@ int vfmi_sim_map_pages(const struct vfm_sim *sim, void *hint, size_t length, int
 	return 0;
 }
 
+/*
+ * What is mapped of its regions is there when it is touched: vfio-pci's fault handler refuses while memory decode is
+ * off or the device sleeps, and what was there before was taken away (vfio_pci_zap_bars(), Linux 6.12 and 7.2).
+ * nvgrace-gpu has such a handler in 7.2 and none in 6.12, where what is mapped anew of its memory is there at once.
+ */
+bool vfmi_sim_region_answers(const struct vfm_sim *sim, const struct sim_device *dev)
+{
+	const bool at_once = vfmi_sim_quirk(dev, SIM_OWN_MEMORY) && !dev->plain_bar &&
+			     sim->machine->host.kernel < SIM_KERNEL(6, 19);
+
+	return at_once || (!dev->power && vfmi_sim_config_memory(dev));
+}
+
 /* Only where what is mapped is memory: the device's contents. */
 int vfmi_sim_region_map(struct vfm_sim *sim, struct sim_device *dev, int fd, void *hint, size_t length, int prot,
 			int flags, uint64_t offset, void **ret_ptr)

@@ -180,9 +180,7 @@ static int pin_check(struct vfm_sim *sim, uint32_t slot, const struct sim_map *m
 		return r;
 	if (!(map->flags & ACCESS))
 		return -EINVAL; /* which only the container that an iommufd can be lets come so far */
-	if (map->pid == (uint32_t)sim->pid && !(map->flags & SIM_OF_A_FILE) &&
-	    (!vfmi_sim_is_mapped(map->vaddr, map->length, map->flags & IOMMU_IOAS_MAP_WRITEABLE) ||
-	     vfmi_sim_books_is_region(sim, map->vaddr, map->length)))
+	if (map->pid == (uint32_t)sim->pid && !(map->flags & SIM_OF_A_FILE) && !vfmi_sim_can_pin(sim, map))
 		return -EFAULT;
 	return vfmi_sim_over_limit(sim, map->length) ? -ENOMEM : 0;
 }
@@ -190,14 +188,13 @@ static int pin_check(struct vfm_sim *sim, uint32_t slot, const struct sim_map *m
 int vfmi_sim_ioas_map(struct vfm_sim *sim, struct sim_space *space, struct sim_map *what)
 {
 	uint32_t slot = vfmi_sim_slot(sim, space);
-	int r = vfmi_sim_map_check(sim, slot, what);
+	int r;
 
+	what->space = slot;
+	r = vfmi_sim_map_check(sim, slot, what);
 	if (!r)
 		r = pin_check(sim, slot, what);
-	if (r)
-		return r;
-	what->space = slot;
-	return vfmi_sim_map_add(sim, what);
+	return r ? r : vfmi_sim_map_add(sim, what);
 }
 
 static int ioas_map(struct vfm_sim *sim, uint32_t ctx, struct iommu_ioas_map *cmd)

@@ -74,6 +74,7 @@ struct vfm_sim {
 	struct sim_mapping {
 		void *ptr;
 		size_t length;
+		uint32_t device;
 	} * mappings;
 	size_t mapping_count;
 };
@@ -117,8 +118,8 @@ void vfmi_sim_reap(struct vfm_sim *sim);
 int vfmi_sim_books_opened(struct vfm_sim *sim, int fd); /* fd back */
 void vfmi_sim_books_closed(struct vfm_sim *sim, int fd);
 uint32_t vfmi_sim_books_open(struct vfm_sim *sim); /* how many of them are */
-void vfmi_sim_books_mapped(struct vfm_sim *sim, void *ptr, size_t length);
-bool vfmi_sim_books_is_region(struct vfm_sim *sim, uint64_t vaddr, uint64_t length);
+void vfmi_sim_books_mapped(struct vfm_sim *sim, const struct sim_device *dev, void *ptr, size_t length);
+bool vfmi_sim_books_is_region(struct vfm_sim *sim, uint64_t vaddr, uint64_t length, bool silent);
 bool vfmi_sim_books_unmapped(struct vfm_sim *sim, void *ptr, size_t length);
 void vfmi_sim_books_free(struct vfm_sim *sim);
 /* Counts the call and says what is to become of it. */
@@ -159,6 +160,7 @@ ssize_t vfmi_sim_region_rw(struct vfm_sim *sim, struct sim_device *dev, void *bu
 /* mmap as on a host with the machine's pages: where its own are smaller, addresses are still multiples of those. */
 int vfmi_sim_map_pages(const struct vfm_sim *sim, void *hint, size_t length, int prot, int flags, int fd, off_t at,
 		       void **ret_ptr);
+bool vfmi_sim_region_answers(const struct vfm_sim *sim, const struct sim_device *dev); /* to who has it mapped */
 int vfmi_sim_region_map(struct vfm_sim *sim, struct sim_device *dev, int fd, void *hint, size_t length, int prot,
 			int flags, uint64_t offset, void **ret_ptr);
 

@@ -64,7 +64,7 @@ static uint64_t nvgrace_read(struct vfm_sim *sim, struct sim_device *dev, uint32
 const struct sim_profile vfmi_sim_nvgrace_gpu = {
 	.name = "nvgrace-gpu",
 	.driver = "nvgrace_gpu_vfio_pci",
-	.quirks = SIM_PCIE | SIM_HAS_CONTENTS | SIM_EXPORTS,
+	.quirks = SIM_PCIE | SIM_HAS_CONTENTS | SIM_EXPORTS | SIM_OWN_MEMORY,
 	.state_bytes = 16u << 20,
 	.regions = 9,
 	.irqs = 5,

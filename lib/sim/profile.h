@@ -17,6 +17,7 @@ enum sim_quirk {
 	SIM_HAS_CONTENTS = 128,	    /* state= means something */
 	SIM_ARC_POISONS = 512,	    /* an illegal change of state marks the device failed */
 	SIM_EXPORTS = 1024,	    /* says where its BARs lie, so that there can be dma-bufs of them */
+	SIM_OWN_MEMORY = 2048,	    /* a BAR is the device's memory: mapped by the driver itself, and ready late */
 };
 
 /* A log of its own, of what it writes. */

@@ -540,7 +540,7 @@ static int map_region(struct vfm_sim *sim, uint32_t id, void *hint, size_t lengt
 		    : vfmi_sim_region_map(sim, dev, fd, hint, length, prot, flags, (uint64_t)offset, ret_ptr);
 	vfmi_sim_leave(sim);
 	if (!r)
-		vfmi_sim_books_mapped(sim, *ret_ptr, length);
+		vfmi_sim_books_mapped(sim, dev, *ret_ptr, length);
 	return r;
 }
 

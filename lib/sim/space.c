@@ -112,14 +112,23 @@ bool vfmi_sim_in_windows(const struct vfm_sim *sim, uint32_t slot, uint64_t firs
 
 /* memory */
 
-static int memory_check(const struct vfm_sim *sim, const struct sim_map *map)
+/*
+ * By its address, in this process. An iommufd pins no region of a device; type1 takes one page by page as a fault would
+ * bring them, and fails where there is none to be had.
+ */
+bool vfmi_sim_can_pin(struct vfm_sim *sim, const struct sim_map *map)
+{
+	const bool type1 = sim->machine->space[map->space].type;
+
+	return vfmi_sim_is_mapped(map->vaddr, map->length, map->flags & IOMMU_IOAS_MAP_WRITEABLE) &&
+	       !vfmi_sim_books_is_region(sim, map->vaddr, map->length, type1);
+}
+
+static int memory_check(struct vfm_sim *sim, const struct sim_map *map)
 {
 	if (map->flags & SIM_OF_A_FILE)
 		return vfmi_sim_file_check(sim, map);
-	return map->pid != (uint32_t)sim->pid ||
-			       vfmi_sim_is_mapped(map->vaddr, map->length, map->flags & IOMMU_IOAS_MAP_WRITEABLE)
-		       ? 0
-		       : -EFAULT;
+	return map->pid != (uint32_t)sim->pid || vfmi_sim_can_pin(sim, map) ? 0 : -EFAULT;
 }
 
 /* Where the maps are, or, with @memory, what is behind them. */

@@ -33,6 +33,7 @@ uint32_t vfmi_sim_windows(const struct vfm_sim *sim, uint32_t slot, struct sim_w
 bool vfmi_sim_in_windows(const struct vfm_sim *sim, uint32_t slot, uint64_t first, uint64_t last);
 /* The space is about to have a page table, and with @device one attached: -EADDRINUSE, -EFAULT, -ENOMEM */
 int vfmi_sim_space_check(struct vfm_sim *sim, uint32_t slot, bool device);
+bool vfmi_sim_can_pin(struct vfm_sim *sim, const struct sim_map *map); /* memory of this process, no file */
 bool vfmi_sim_over_limit(const struct vfm_sim *sim, uint64_t more);
 uint64_t vfmi_sim_locked(const struct vfm_sim *sim); /* bytes, of all spaces together */
 int vfmi_sim_place(struct vfm_sim *sim, uint32_t slot, uint64_t address, uint64_t length, uint64_t *ret_iova);

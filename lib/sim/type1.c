@@ -135,35 +135,32 @@ static bool has_bitmap(const struct vfm_sim *sim, uint64_t length)
 	return length / sim->machine->page_size <= INT32_MAX;
 }
 
-static int map_check(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dma_map *cmd)
+static int map_check(struct vfm_sim *sim, uint32_t slot, const struct sim_map *map)
 {
-	bool writable = cmd->flags & VFIO_DMA_MAP_FLAG_WRITE;
-
 	if (space_at(sim, slot)->maps >= sim->machine->host.entries)
 		return -ENOSPC;
-	if (space_at(sim, slot)->tracking && !has_bitmap(sim, cmd->size))
+	if (space_at(sim, slot)->tracking && !has_bitmap(sim, map->length))
 		return -EINVAL;
 	if (!vfmi_sim_pinned(sim, slot))
 		return 0; /* nobody looks at addresses until a mediated device uses them */
-	if (!vfmi_sim_in_windows(sim, slot, cmd->iova, cmd->iova + (cmd->size - 1)))
+	if (!vfmi_sim_in_windows(sim, slot, map->iova, vfmi_sim_map_last(map)))
 		return -EINVAL;
-	if (!vfmi_sim_is_mapped(cmd->vaddr, cmd->size, writable))
+	if (!vfmi_sim_can_pin(sim, map))
 		return -EFAULT;
-	return vfmi_sim_over_limit(sim, cmd->size) ? -ENOMEM : 0;
+	return vfmi_sim_over_limit(sim, map->length) ? -ENOMEM : 0;
 }
 
 static int map_new(struct vfm_sim *sim, uint32_t slot, const struct vfio_iommu_type1_dma_map *cmd)
 {
 	struct sim_map map = { .iova = cmd->iova, .length = cmd->size, .vaddr = cmd->vaddr, .space = slot };
-	int r = map_check(sim, slot, cmd);
+	int r;
 
-	if (r)
-		return r;
 	map.pid = (uint32_t)sim->pid;
 	map.start_time = vfmi_sim_own_start(sim);
 	map.flags = (cmd->flags & VFIO_DMA_MAP_FLAG_READ ? IOMMU_IOAS_MAP_READABLE : 0) |
 		    (cmd->flags & VFIO_DMA_MAP_FLAG_WRITE ? IOMMU_IOAS_MAP_WRITEABLE : 0);
-	return vfmi_sim_map_add(sim, &map);
+	r = map_check(sim, slot, &map);
+	return r ? r : vfmi_sim_map_add(sim, &map);
 }
 
 /* What an area that wraps around gives. */

@@ -115,6 +115,67 @@ static int edu_native(struct env *env)
 	return edu_to_edu(env, VFM_BACKEND_IOMMUFD);
 }
 
+/* By its address while it does not answer. @bar: that it was there before does not help. */
+static int does_not_answer(struct env *env, struct vfm_device *shm, void *bar)
+{
+	struct vfm_map map = { .size = sizeof(map), .flags = VFM_MAP_READ | VFM_MAP_WRITE | VFM_MAP_FIXED };
+
+	map.vaddr = bar;
+	map.length = PAGE;
+	map.iova = BAR_AT;
+	REQUIRE_RESULT(map_bar(env, shm, SHM_BAR, PAGE), -ENODEV);
+	REQUIRE(lab_says(env, "memory decode") && lab_says(env, "sleeps"));
+	REQUIRE_RESULT(vfm_iommu_map(vfm_device_iommu(shm), &map, &env->err), -EFAULT);
+	return 0;
+}
+
+static int silent_then_not(struct env *env, struct vfm_device *edu, struct vfm_device *shm, uint8_t *memory,
+			   volatile char *bar)
+{
+	*bar = 0; /* the page is there, and goes */
+	if (env_decode_memory(env, shm, false) || does_not_answer(env, shm, (void *)bar) ||
+	    env_decode_memory(env, shm, true))
+		return -1;
+	*bar = 0;
+	OK(vfm_device_power(shm, VFM_POWER_LOW, -1, &env->err));
+	if (does_not_answer(env, shm, (void *)bar))
+		return -1;
+	OK(vfm_device_power(shm, VFM_POWER_ON, -1, &env->err));
+	OK(map_bar(env, shm, SHM_BAR, PAGE));
+	if (to_shm_and_back(env, edu, memory, (char *)bar, 0))
+		return -1;
+	OK(vfm_iommu_unmap(vfm_device_iommu(edu), BAR_AT, PAGE, &env->err));
+	return 0;
+}
+
+static int silent(struct env *env, uint32_t backend)
+{
+	struct vfm_device *edu, *shm;
+	uint8_t *memory;
+	void *bar;
+	int r;
+
+	if (prepare(env, backend, THIRD, &edu, &shm, &memory) || env_decode_memory(env, shm, false))
+		return -1;
+	REQUIRE_RESULT(map_bar(env, shm, SHM_BAR, PAGE), -ENODEV); /* never touched yet */
+	if (env_decode_memory(env, shm, true))
+		return -1;
+	OK(vfm_device_region_map(shm, SHM_BAR, 0, PAGE, &bar, &env->err));
+	r = silent_then_not(env, edu, shm, memory, bar);
+	vfm_device_region_unmap(shm, bar, PAGE);
+	return r;
+}
+
+static int silent_type1(struct env *env)
+{
+	return silent(env, VFM_BACKEND_TYPE1);
+}
+
+static int silent_type1v2(struct env *env)
+{
+	return silent(env, VFM_BACKEND_TYPE1V2);
+}
+
 /* iommufd pins no memory of a device by address; its dma-buf is another matter. */
 static int refused(struct env *env, uint32_t backend)
 {
@@ -399,6 +460,8 @@ const struct lab_test peer_tests[] = {
 	{ "peer", "edu writes and reads ivshmem, in type1", shm_type1 },
 	{ "peer", "edu writes and reads ivshmem, in type1v2", shm_type1v2 },
 	{ "peer", "edu reads and writes registers of edu, in type1v2", edu_type1v2 },
+	{ "peer", "no BAR of a device that does not answer, in type1", silent_type1 },
+	{ "peer", "no BAR of a device that does not answer, in type1v2", silent_type1v2 },
 	{ "peer", "no BAR in compat-type1v2", refused_compat },
 	{ "peer-early", "no BAR in iommufd before its dma-bufs", refused_native },
 	{ "peer-late", "edu writes and reads ivshmem, in iommufd", shm_native },

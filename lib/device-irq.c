@@ -495,29 +495,29 @@ int vfm_device_irq_mask(struct vfm_device *dev, uint32_t index, bool masked, str
 	return r < 0 ? fail_irq(dev, ret_error, -r, step, index, vfmi_errno_text(-r)) : 0;
 }
 
-int vfm_device_irq_resample(struct vfm_device *dev, int eventfd, struct vfm_error *ret_error)
+int vfm_device_irq_resample(struct vfm_device *dev, uint32_t index, int eventfd, struct vfm_error *ret_error)
 {
 	const char *step = "resample interrupt";
 	const int32_t fd = eventfd < 0 ? -1 : eventfd;
 	struct vfio_irq_info info = { 0 };
 	int r;
 
-	r = ask_irq(dev, VFM_IRQ_INTX, step, &info, ret_error);
+	r = check_range(dev, index, 0, 1, step, &info, ret_error);
 	if (r < 0)
 		return r;
-	if (info.count == 0 && is_pci_intx(dev, VFM_IRQ_INTX))
-		return fail_unwired(dev, step, ret_error);
-	r = vfmi_vfio_set_irqs(dev->sys, dev->fd, VFM_IRQ_INTX, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK,
-			       0, 1, &fd, sizeof(fd));
+	/* vfio-pci does it for INTx and vfio-platform for what is a level; both flag just these. */
+	if (!(info.flags & VFIO_IRQ_INFO_AUTOMASKED))
+		return fail_irq(dev, ret_error, EOPNOTSUPP, step, index,
+				"its signal does not mask it, so that there is nothing to unmask");
+	r = vfmi_vfio_set_irqs(dev->sys, dev->fd, index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK, 0, 1,
+			       &fd, sizeof(fd));
 	if (r == -ENOTTY || r == -EOPNOTSUPP)
-		return fail_irq(dev, ret_error, EOPNOTSUPP, step, VFM_IRQ_INTX,
-				"its driver does not unmask by eventfd");
+		return fail_irq(dev, ret_error, EOPNOTSUPP, step, index, "its driver does not unmask by eventfd");
 	if (r == -EINVAL)
-		return fail_irq(dev, ret_error, EINVAL, step, VFM_IRQ_INTX, "it is not armed, or that is no eventfd");
+		return fail_irq(dev, ret_error, EINVAL, step, index, "it is not armed, or that is no eventfd");
 	if (r == -EBUSY)
-		return fail_irq(dev, ret_error, EBUSY, step, VFM_IRQ_INTX,
-				"another eventfd unmasks it; end that first");
-	return r < 0 ? fail_irq(dev, ret_error, -r, step, VFM_IRQ_INTX, vfmi_errno_text(-r)) : 0;
+		return fail_irq(dev, ret_error, EBUSY, step, index, "another eventfd unmasks it; end that first");
+	return r < 0 ? fail_irq(dev, ret_error, -r, step, index, vfmi_errno_text(-r)) : 0;
 }
 
 void vfmi_device_irq_mark_watched(struct vfm_device *dev, uint32_t index)

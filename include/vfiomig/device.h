@@ -553,11 +553,14 @@ VFM_API VFM_MUST_CHECK int vfm_device_ioeventfd(struct vfm_device *dev, uint32_t
 						uint64_t value, int eventfd, struct vfm_error *ret_error);
 
 /**
- * vfm_device_irq_resample() - unmask INTx in the kernel whenever @eventfd is signalled; -1 ends that
+ * vfm_device_irq_resample() - unmask an interrupt in the kernel whenever @eventfd is signalled; -1 ends that
+ * @index: with VFM_IRQ_AUTOMASKED: INTx of a PCI device (VFM_IRQ_INTX), level interrupts of a platform device
  *
- * Return: 0, -EOPNOTSUPP (INTx is not wired), -EINVAL (not armed), -EBUSY (another eventfd does it). Since: 0.1
+ * Return: 0, -EOPNOTSUPP (its signal does not mask it, its driver does not unmask by eventfd, or INTx that is not
+ * wired), -EINVAL (no such interrupt; not armed), -EBUSY (another eventfd does it). Since: 0.1
  */
-VFM_API VFM_MUST_CHECK int vfm_device_irq_resample(struct vfm_device *dev, int eventfd, struct vfm_error *ret_error);
+VFM_API VFM_MUST_CHECK int vfm_device_irq_resample(struct vfm_device *dev, uint32_t index, int eventfd,
+						   struct vfm_error *ret_error);
 
 enum vfm_notice {
 	VFM_NOTICE_ERROR = 1,	/* uncorrectable error: what the device does from here on is not to be trusted */

@@ -54,8 +54,8 @@ static int by_eventfd(struct env *env, struct vfm_device *dev, const struct pin 
 	int other = env_eventfd(env);
 	const uint64_t one = 1;
 
-	OK(vfm_device_irq_resample(dev, resample, &env->err));
-	REQUIRE_RESULT(vfm_device_irq_resample(dev, other, &env->err), -EBUSY);
+	OK(vfm_device_irq_resample(dev, VFM_IRQ_INTX, resample, &env->err));
+	REQUIRE_RESULT(vfm_device_irq_resample(dev, VFM_IRQ_INTX, other, &env->err), -EBUSY);
 	if (pin->raise(env, dev, true))
 		return -1;
 	REQUIRE(fired(event, SOON_MS));
@@ -70,7 +70,7 @@ static int by_eventfd(struct env *env, struct vfm_device *dev, const struct pin 
 	REQUIRE(fired(event, SOON_MS));
 	if (pin->raise(env, dev, false))
 		return -1;
-	OK(vfm_device_irq_resample(dev, -1, &env->err));
+	OK(vfm_device_irq_resample(dev, VFM_IRQ_INTX, -1, &env->err));
 	return 0;
 }
 

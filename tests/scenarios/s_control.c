@@ -241,10 +241,10 @@ static int intx_resamples(struct env *env)
 		return -1;
 	fd = env_eventfd(env);
 	again = env_eventfd(env);
-	REQUIRE_RESULT(vfm_device_irq_resample(dev, again, &env->err), -EINVAL);
+	REQUIRE_RESULT(vfm_device_irq_resample(dev, VFM_IRQ_INTX, again, &env->err), -EINVAL);
 	OK(vfm_device_irq_arm(dev, VFM_IRQ_INTX, 0, 1, &fd, &env->err));
-	OK(vfm_device_irq_resample(dev, again, &env->err));
-	REQUIRE_RESULT(vfm_device_irq_resample(dev, fd, &env->err), -EBUSY);
+	OK(vfm_device_irq_resample(dev, VFM_IRQ_INTX, again, &env->err));
+	REQUIRE_RESULT(vfm_device_irq_resample(dev, VFM_IRQ_INTX, fd, &env->err), -EBUSY);
 	if (edu_reg_write(env, dev, RAISE, 1))
 		return -1;
 	REQUIRE(signals(fd, 2000) == 1);
@@ -256,7 +256,7 @@ static int intx_resamples(struct env *env)
 	REQUIRE(signals(fd, 2000) == 1);
 	if (edu_reg_write(env, dev, ACK, 7))
 		return -1;
-	OK(vfm_device_irq_resample(dev, -1, &env->err));
+	OK(vfm_device_irq_resample(dev, VFM_IRQ_INTX, -1, &env->err));
 	OK(vfm_device_irq_disarm(dev, VFM_IRQ_INTX, &env->err));
 	return 0;
 }

@@ -233,6 +233,51 @@ START_TEST(only_maskable_interrupts_mask)
 }
 END_TEST
 
+static struct vfio_irq_set last_set;
+static int32_t last_fd;
+
+/* A platform device: 0 is an edge, 1 a level. */
+static bool platform(unsigned long request, void *arg, int *r)
+{
+	struct vfio_irq_info *info = arg;
+
+	if (request == VFIO_DEVICE_GET_IRQ_INFO) {
+		*r = info->index < 2 ? 0 : -EINVAL;
+		info->count = 1;
+		info->flags = VFIO_IRQ_INFO_EVENTFD;
+		if (info->index == 1)
+			info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+		return true;
+	}
+	if (request != VFIO_DEVICE_SET_IRQS)
+		return false;
+	memcpy(&last_set, arg, sizeof(last_set));
+	ck_assert_uint_eq(last_set.argsz, sizeof(last_set) + sizeof(last_fd));
+	memcpy(&last_fd, (char *)arg + sizeof(last_set), sizeof(last_fd));
+	*r = 0;
+	return true;
+}
+
+START_TEST(levels_of_any_bus_resample)
+{
+	fake.hook = platform;
+	ck_assert_int_eq(vfm_device_irq_resample(dev, 1, 17, &error), 0);
+	ck_assert_uint_eq(last_set.flags, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_UNMASK);
+	ck_assert_uint_eq(last_set.index, 1);
+	ck_assert_uint_eq(last_set.start, 0);
+	ck_assert_uint_eq(last_set.count, 1);
+	ck_assert_int_eq(last_fd, 17);
+	ck_assert_int_eq(vfm_device_irq_resample(dev, 1, -5, &error), 0);
+	ck_assert_int_eq(last_fd, -1);
+	last_set.index = 99;
+	ck_assert_int_eq(vfm_device_irq_resample(dev, 0, 17, &error), -EOPNOTSUPP);
+	ck_assert_ptr_nonnull(strstr(error.message, "interrupt index 0: its signal does not mask it"));
+	ck_assert_int_eq(vfm_device_irq_resample(dev, 2, 17, &error), -EINVAL);
+	ck_assert_int_eq(vfm_device_irq_resample(dev, UINT32_MAX, 17, &error), -EINVAL);
+	ck_assert_uint_eq(last_set.index, 99);
+}
+END_TEST
+
 START_TEST(trigger_checks_the_vector)
 {
 	ck_assert_int_eq(vfm_device_irq_trigger(dev, VFM_IRQ_MSI, 0, &error), 0);
@@ -396,6 +441,7 @@ int main(void)
 	tcase_add_test(tests, fewer_vectors_is_no_success);
 	tcase_add_test(tests, vectors_lost_are_told);
 	tcase_add_test(tests, only_maskable_interrupts_mask);
+	tcase_add_test(tests, levels_of_any_bus_resample);
 	tcase_add_test(tests, trigger_checks_the_vector);
 	tcase_add_test(tests, absurd_counts_are_refused);
 	tcase_add_test(tests, declared_vectors_are_walked);

@@ -251,7 +251,7 @@ START_TEST(intx_that_is_not_wired)
 	static const char *const names[] = { EDU_DEAF, EDU_DEAD };
 
 	start(EDUS, EDU);
-	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], fds[1], &err), -EINVAL); /* not armed */
+	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], VFM_IRQ_INTX, fds[1], &err), -EINVAL); /* not armed */
 	for (unsigned int i = 0; i < 2; i++) {
 		struct vfm_device *dev = machine_device(&m, 1 + i, names[i]);
 
@@ -260,7 +260,7 @@ START_TEST(intx_that_is_not_wired)
 		ck_assert_int_eq(vfm_device_irq_eventfd(dev, VFM_IRQ_INTX, 0), -1);
 	}
 	ck_assert_int_eq(vfm_device_irq_mask(m.dev[1], VFM_IRQ_INTX, true, &err), -EOPNOTSUPP);
-	ck_assert_int_eq(vfm_device_irq_resample(m.dev[1], fds[1], &err), -EOPNOTSUPP);
+	ck_assert_int_eq(vfm_device_irq_resample(m.dev[1], VFM_IRQ_INTX, fds[1], &err), -EOPNOTSUPP);
 	ck_assert_int_eq(vfm_device_irq_trigger(m.dev[1], VFM_IRQ_INTX, 0, &err), -EOPNOTSUPP);
 	stop();
 }
@@ -297,8 +297,8 @@ START_TEST(eventfd_unmasks_intx)
 
 	start(EDUS, EDU);
 	ck_assert_int_eq(vfm_device_irq_arm(m.dev[0], VFM_IRQ_INTX, 0, 1, fds, &err), 0);
-	ck_assert_msg(vfm_device_irq_resample(m.dev[0], fds[1], &err) == 0, "%s", err.message);
-	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], fds[2], &err), -EBUSY);
+	ck_assert_msg(vfm_device_irq_resample(m.dev[0], VFM_IRQ_INTX, fds[1], &err) == 0, "%s", err.message);
+	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], VFM_IRQ_INTX, fds[2], &err), -EBUSY);
 	poke(RAISE, 1);
 	ck_assert_uint_eq(drain(fds[0]), 1);
 	/* masked by its signal, and the pin is still up: it comes again when it is let */
@@ -306,10 +306,10 @@ START_TEST(eventfd_unmasks_intx)
 	poke(RAISE, 2);
 	ck_assert_uint_eq(drain(fds[0]), 1);
 	poke(ACK, 3);
-	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], -1, &err), 0);
+	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], VFM_IRQ_INTX, -1, &err), 0);
 	poke(RAISE, 1);
 	ck_assert_uint_eq(drain(fds[0]), 0);
-	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], -1, &err), 0);
+	ck_assert_int_eq(vfm_device_irq_resample(m.dev[0], VFM_IRQ_INTX, -1, &err), 0);
 	stop();
 }
 END_TEST

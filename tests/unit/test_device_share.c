@@ -90,6 +90,128 @@ START_TEST(refused_map_leaves_nothing)
 }
 END_TEST
 
+static void decode(bool on)
+{
+	uint16_t command = on ? 2 : 0;
+
+	ck_assert_int_eq(vfm_device_region_write(m.dev[0], VFM_REGION_CONFIG, 4, &command, sizeof(command), &err), 0);
+}
+
+static void no_map(int result, const char *word)
+{
+	struct vfm_map map = wish(PAGE);
+	const uint32_t mmaps = machine_usage(&m).mmaps;
+
+	ck_assert_int_eq(vfm_iommu_map_region(m.iommu, m.dev[0], BAR, 0, &map, &err), result);
+	ck_assert_msg(strstr(err.message, word), "%s", err.message);
+	ck_assert_uint_eq(machine_usage(&m).mmaps, mmaps);
+}
+
+/* A BAR that was not touched yet and one that was: the kernel takes its pages away with memory decode. */
+static void needs_decode(const char *spec, uint32_t backend, int unheard)
+{
+	struct vfm_map map = wish(PAGE);
+	volatile uint32_t *bar;
+	void *ptr;
+
+	start_on(spec, backend);
+	decode(false);
+	no_map(unheard, unheard == -ENODEV ? "memory decode" : "dma-buf");
+	decode(true);
+	ck_assert_int_eq(vfm_device_region_map(m.dev[0], BAR, 0, PAGE, &ptr, &err), 0);
+	bar = ptr;
+	*bar = 1;
+	map.vaddr = ptr;
+	map.flags |= VFM_MAP_FIXED;
+	decode(false);
+	no_map(unheard, unheard == -ENODEV ? "memory decode" : "dma-buf");
+	ck_assert_int_eq(vfm_iommu_map(m.iommu, &map, &err), -EFAULT);
+	decode(true);
+	if (unheard == -ENODEV) {
+		ck_assert_msg(vfm_iommu_map(m.iommu, &map, &err) == 0, "%s", err.message);
+		ck_assert_int_eq(vfm_iommu_unmap(m.iommu, map.iova, map.length, &err), 0);
+	}
+	vfm_device_region_unmap(m.dev[0], ptr, PAGE);
+	machine_close(&m);
+}
+
+static const struct {
+	const char *spec;
+	uint32_t backend;
+	int unheard;
+} silences[] = {
+	{ "nvgrace-gpu@" GPU ",state=4k,bar=plain", VFM_BACKEND_TYPE1V2, -ENODEV },
+	{ "nvgrace-gpu@" GPU ",state=4k,bar=plain", VFM_BACKEND_TYPE1, -ENODEV },
+	{ "kernel=7.1;nvgrace-gpu@" GPU ",state=4m", VFM_BACKEND_TYPE1V2, -ENODEV },
+	{ "nvgrace-gpu@" GPU ",state=4k,bar=plain", VFM_BACKEND_COMPAT_TYPE1V2, -EOPNOTSUPP },
+	{ "nvgrace-gpu@" GPU ",state=4k,bar=plain", VFM_BACKEND_COMPAT_TYPE1, -EOPNOTSUPP },
+};
+
+START_TEST(region_of_a_device_that_does_not_decode)
+{
+	needs_decode(silences[_i].spec, silences[_i].backend, silences[_i].unheard);
+}
+END_TEST
+
+START_TEST(region_of_a_device_that_sleeps)
+{
+	struct vfm_map map = wish(PAGE);
+
+	start_on(silences[0].spec, VFM_BACKEND_TYPE1V2);
+	ck_assert_msg(vfm_device_power(m.dev[0], VFM_POWER_LOW, -1, &err) == 0, "%s", err.message);
+	no_map(-ENODEV, "sleeps");
+	ck_assert_int_eq(vfm_device_power(m.dev[0], VFM_POWER_ON, -1, &err), 0);
+	ck_assert_int_eq(vfm_iommu_map_region(m.iommu, m.dev[0], BAR, 0, &map, &err), 0);
+	ck_assert_int_eq(vfm_iommu_unmap(m.iommu, map.iova, map.length, &err), 0);
+	machine_close(&m);
+}
+END_TEST
+
+/* nvgrace-gpu before it had a fault handler: what is mapped is there, whatever the command register says. */
+START_TEST(region_that_needs_no_decode)
+{
+	struct vfm_map map = wish(PAGE);
+
+	start(VFM_BACKEND_TYPE1V2);
+	decode(false);
+	ck_assert_int_eq(vfm_iommu_map_region(m.iommu, m.dev[0], BAR, 0, &map, &err), 0);
+	ck_assert_int_eq(vfm_iommu_unmap(m.iommu, map.iova, map.length, &err), 0);
+	machine_close(&m);
+}
+END_TEST
+
+/* the machine, with regions that can be read only */
+
+static const struct vfmi_sys_ops *machine_ops;
+
+static int read_only_ioctl(struct vfmi_sys *sys, int fd, unsigned long request, void *arg)
+{
+	int r = machine_ops->ioctl(sys, fd, request, arg);
+
+	if (request == VFIO_DEVICE_GET_REGION_INFO)
+		((struct vfio_region_info *)arg)->flags &= ~(uint32_t)VFIO_REGION_INFO_FLAG_WRITE;
+	return r;
+}
+
+START_TEST(region_that_can_be_read_only)
+{
+	struct vfmi_sys_ops ops;
+	struct vfm_map map = wish(PAGE);
+
+	start(VFM_BACKEND_TYPE1V2);
+	machine_ops = vfmi_context_sys(m.ctx)->ops;
+	ops = *machine_ops;
+	ops.ioctl = read_only_ioctl;
+	vfmi_context_sys(m.ctx)->ops = &ops;
+	no_map(-EACCES, "read only");
+	map.flags = VFM_MAP_READ;
+	ck_assert_msg(vfm_iommu_map_region(m.iommu, m.dev[0], BAR, 0, &map, &err) == 0, "%s", err.message);
+	ck_assert_int_eq(vfm_iommu_unmap(m.iommu, map.iova, map.length, &err), 0);
+	vfmi_context_sys(m.ctx)->ops = machine_ops;
+	machine_close(&m);
+}
+END_TEST
+
 START_TEST(iommufd_without_dma_bufs_cannot)
 {
 	struct vfm_map map = wish(PAGE);
@@ -204,6 +326,10 @@ int main(void)
 	tcase_add_test(tc, container_maps_a_region_by_address);
 	tcase_add_test(tc, short_region_is_mapped_by_address);
 	tcase_add_test(tc, refused_map_leaves_nothing);
+	tcase_add_loop_test(tc, region_of_a_device_that_does_not_decode, 0, (int)VFMI_ARRAY_SIZE(silences));
+	tcase_add_test(tc, region_of_a_device_that_sleeps);
+	tcase_add_test(tc, region_that_needs_no_decode);
+	tcase_add_test(tc, region_that_can_be_read_only);
 	tcase_add_test(tc, iommufd_without_dma_bufs_cannot);
 	tcase_add_test(tc, parts_are_whole_pages_inside);
 	tcase_add_test(tc, token_of_virtual_functions);

@@ -12,7 +12,7 @@
 #include "launch.h"
 
 #define MAX_IRQS 64u /* far above what any bus has; the kernel's count is not believed further */
-#define MAX_VECTORS 4096u
+#define MAX_VECTORS 2048u
 
 static int check_file(const char *path)
 {
@@ -74,8 +74,13 @@ static int keep_interrupt(posix_spawn_file_actions_t *actions, struct vfm_device
 
 	if (vfm_device_irq(dev, index, &irq, NULL) < 0)
 		return 0;
-	for (uint32_t v = 0; v < irq.count && v < MAX_VECTORS && r == 0; v++)
-		r = keep(actions, vfm_device_irq_eventfd(dev, index, v));
+	/* just those that the description names */
+	for (uint32_t v = 0; irq.armed > 0 && v < MAX_VECTORS && r == 0; v++) {
+		const int fd = vfm_device_irq_eventfd(dev, index, v);
+
+		irq.armed -= fd >= 0;
+		r = keep(actions, fd);
+	}
 	return r;
 }
 

@@ -217,7 +217,7 @@ static int resolve_all(const struct vfmi_lend_message *msg, struct vfmi_descript
 
 static int take_device(struct vfm_borrow *borrow, const struct vfmi_lend_message *msg, struct vfm_error *err)
 {
-	char text[VFM_DESCRIPTION_MAX + 1];
+	char text[VFMI_LEND_MAX_PAYLOAD + 1];
 	struct vfmi_parse_trouble trouble;
 	struct vfmi_description desc;
 	int r;

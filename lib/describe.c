@@ -222,6 +222,9 @@ static void out_vector(struct out *out, const struct vfmi_vector *vector)
 	out_number(out, (uint32_t)vector->fd);
 }
 
+_Static_assert(VFMI_DESCRIPTION_REST + VFMI_DESCRIPTION_VECTORS * VFMI_DESCRIPTION_VECTOR <= VFM_DESCRIPTION_MAX,
+	       "VFM_DESCRIPTION_MAX is enough for every device");
+
 int vfmi_description_print(const struct vfmi_description *desc, bool vectors, char *buf, size_t room)
 {
 	struct out out = { buf, room, 0 };

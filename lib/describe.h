@@ -38,6 +38,20 @@ struct vfmi_parse_trouble {
 	const char *why;
 };
 
+/*
+ * How long it can get: without vectors, of which the texts may be escaped all through; and with all there can be. One
+ * index has 2048 at most, as MSI-X of PCI has; beside it each has one.
+ */
+#define VFMI_DESCRIPTION_VECTORS (2048u + 63u)
+#define VFMI_DESCRIPTION_VECTOR (sizeof(",irq=63:2047:2147483647") - 1)
+#define VFMI_DESCRIPTION_TEXTS                                                                                         \
+	(sizeof(((struct vfm_identity *)0)->name) + sizeof(((struct vfm_identity *)0)->driver) +                       \
+	 sizeof(((struct vfm_identity *)0)->mdev_type) + sizeof(((struct vfm_identity *)0)->firmware))
+#define VFMI_DESCRIPTION_REST                                                                                          \
+	(sizeof("fd:2147483647,iommufd=2147483647,ioas=4294967295,devid=4294967295,pt=4294967295,"                     \
+		"backend=123456789012345,tracks=1,name=,driver=,mdev=,firmware=,sim=1") +                              \
+	 3 * VFMI_DESCRIPTION_TEXTS)
+
 int vfmi_description_of(struct vfm_device *dev, struct vfmi_description *ret);
 void vfmi_description_clear(struct vfmi_description *desc);
 int vfmi_description_add_vector(struct vfmi_description *desc, struct vfmi_vector vector);

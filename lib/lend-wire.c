@@ -176,7 +176,7 @@ int vfmi_lend_get_refused(const struct vfmi_lend_message *msg, char text[VFMI_LE
 	return (int)vfmi_get_le32(payload_in(msg));
 }
 
-void vfmi_lend_get_device(const struct vfmi_lend_message *msg, char description[VFM_DESCRIPTION_MAX + 1])
+void vfmi_lend_get_device(const struct vfmi_lend_message *msg, char description[VFMI_LEND_MAX_PAYLOAD + 1])
 {
 	get_text(msg, 0, description);
 }

@@ -28,7 +28,7 @@
 #define VFMI_LEND_OLDEST 1u
 #define VFMI_LEND_NEWEST 1u
 #define VFMI_LEND_HEADER 16u
-#define VFMI_LEND_MAX_PAYLOAD VFM_DESCRIPTION_MAX
+#define VFMI_LEND_MAX_PAYLOAD 4096u
 #define VFMI_LEND_MAX_MESSAGE (VFMI_LEND_HEADER + VFMI_LEND_MAX_PAYLOAD)
 #define VFMI_LEND_MAX_FDS 253u /* SCM_MAX_FD of the kernel: more do not fit one message */
 #define VFMI_LEND_MAX_DEVICES 64u
@@ -81,7 +81,7 @@ int vfmi_lend_add_vector(struct vfmi_lend_message *msg, const struct vfmi_lend_v
 int vfmi_lend_check(const struct vfmi_lend_message *msg);
 void vfmi_lend_get_hello(const struct vfmi_lend_message *msg, struct vfmi_lend_hello *ret);
 int vfmi_lend_get_refused(const struct vfmi_lend_message *msg, char text[VFMI_LEND_MAX_TEXT + 1]); /* errno */
-void vfmi_lend_get_device(const struct vfmi_lend_message *msg, char description[VFM_DESCRIPTION_MAX + 1]);
+void vfmi_lend_get_device(const struct vfmi_lend_message *msg, char description[VFMI_LEND_MAX_PAYLOAD + 1]);
 uint32_t vfmi_lend_vectors_device(const struct vfmi_lend_message *msg);
 size_t vfmi_lend_vector_count(const struct vfmi_lend_message *msg); /* also of one that is being made */
 void vfmi_lend_get_vector(const struct vfmi_lend_message *msg, size_t at, struct vfmi_lend_vector *ret);

@@ -135,9 +135,11 @@ static int batch_vector(void *user, uint32_t index, uint32_t vector, int eventfd
 	return 0;
 }
 
+_Static_assert(VFMI_DESCRIPTION_REST <= VFMI_LEND_MAX_PAYLOAD, "a device without its vectors fits a message");
+
 static int put_device(struct vfm_device *dev, struct vfmi_lend_message *msg)
 {
-	char text[VFM_DESCRIPTION_MAX];
+	char text[VFMI_LEND_MAX_PAYLOAD + 1];
 	struct vfmi_description desc;
 	int r = vfmi_description_of(dev, &desc);
 

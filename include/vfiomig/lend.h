@@ -97,9 +97,13 @@ VFM_API void vfm_borrow_close(struct vfm_borrow *borrow);
  * keys: backend (vfm_backend_name(); where it is a container's, iommufd is the container's descriptor and there is no
  * ioas), tracks (pt is a page table with dirty tracking), driver, mdev, firmware, sim. In texts everything but letters,
  * digits and "._:/@+-" is written %XX.
- * The device is asked for its identity. Return: length without NUL, or -ENOSPC. Since: 0.1
+ * The device is asked for its identity.
+ *
+ * VFM_DESCRIPTION_MAX is enough for every device: for 2048 armed vectors of one interrupt index and one of each other.
+ * It fits a string of the environment, where Linux has 128 KiB for each.
+ * Return: length without NUL, or -ENOSPC. Since: 0.1
  */
-#define VFM_DESCRIPTION_MAX 4096u
+#define VFM_DESCRIPTION_MAX 65536u
 VFM_API VFM_MUST_CHECK int vfm_device_describe(struct vfm_device *dev, char *buf, size_t room);
 
 /**

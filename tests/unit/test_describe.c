@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "describe.h"
+#include "fake_device.h"
 #include "suite.h"
 
 static struct vfmi_description parsed(const char *text)
@@ -205,6 +206,57 @@ START_TEST(test_vectors_apart)
 }
 END_TEST
 
+/* As long as it gets: every number at its longest, every character of the texts escaped. */
+START_TEST(test_longest)
+{
+	static char text[VFM_DESCRIPTION_MAX], again[VFM_DESCRIPTION_MAX];
+	struct vfmi_description desc = { .pt_id = UINT32_MAX, .tracks = 1, .simulated = 1 };
+	struct vfmi_description back;
+
+	desc.device_fd = desc.iommufd = INT_MAX;
+	desc.ioas_id = desc.devid = UINT32_MAX;
+	desc.backend = VFM_BACKEND_COMPAT_TYPE1V2;
+	memset(desc.identity.name, ' ', sizeof(desc.identity.name) - 1);
+	memset(desc.identity.driver, ' ', sizeof(desc.identity.driver) - 1);
+	memset(desc.identity.mdev_type, ' ', sizeof(desc.identity.mdev_type) - 1);
+	memset(desc.identity.firmware, ' ', sizeof(desc.identity.firmware) - 1);
+	ck_assert_int_gt(vfmi_description_print(&desc, true, text, VFMI_DESCRIPTION_REST), 700);
+	for (uint32_t i = 0; i < 63; i++)
+		ck_assert_int_eq(vfmi_description_add_vector(&desc, (struct vfmi_vector){ i, 2047, INT_MAX }), 0);
+	for (uint32_t v = 0; v < 2048; v++)
+		ck_assert_int_eq(vfmi_description_add_vector(&desc, (struct vfmi_vector){ 63, v, INT_MAX }), 0);
+	ck_assert_int_gt(vfmi_description_print(&desc, true, text, sizeof(text)), 45000);
+	back = parsed(text);
+	ck_assert_uint_eq(back.count, desc.count);
+	ck_assert_mem_eq(back.vectors, desc.vectors, desc.count * sizeof(*desc.vectors));
+	ck_assert_int_eq(vfmi_description_print(&back, true, again, sizeof(again)), (int)strlen(text));
+	ck_assert_str_eq(again, text);
+	vfmi_description_clear(&back);
+	vfmi_description_clear(&desc);
+}
+END_TEST
+
+START_TEST(test_device_with_many_vectors)
+{
+	static char text[VFM_DESCRIPTION_MAX], again[VFM_DESCRIPTION_MAX];
+	struct vfm_device *adopted;
+	int length;
+
+	fake.next_fd = 1000000;
+	for (uint32_t v = 0; v < 2048; v++)
+		ck_assert_int_eq(vfmi_device_irq_declare(dev, VFM_IRQ_MSIX, v, 10), 0);
+	length = vfm_device_describe(dev, text, sizeof(text));
+	ck_assert_int_gt(length, 2048 * 18);
+	ck_assert_uint_eq(strlen(text), (size_t)length);
+	ck_assert_int_eq(vfm_device_describe(dev, again, (size_t)length), -ENOSPC);
+	ck_assert_msg(vfm_device_adopt_described(ctx, text, &adopted, &error) == 0, "%s", error.message);
+	for (uint32_t v = 0; v < 2048; v++)
+		ck_assert_int_ge(vfm_device_irq_eventfd(adopted, VFM_IRQ_MSIX, v), 0);
+	ck_assert_int_gt(vfm_device_describe(adopted, again, sizeof(again)), 2048 * 18);
+	vfm_device_close(adopted);
+}
+END_TEST
+
 START_TEST(test_noise)
 {
 	const char letters[] = "fd:5,=%irqnameos1029.4sim";
@@ -229,20 +281,20 @@ END_TEST
 START_TEST(test_api_refusals)
 {
 	VFM_OPTS(vfm_error, err);
-	struct vfm_context *ctx;
-	struct vfm_device *dev = NULL;
+	struct vfm_context *real;
+	struct vfm_device *none = NULL;
 
-	ck_assert_int_eq(vfm_context_new(&ctx), 0);
-	ck_assert_int_eq(vfm_device_adopt_described(ctx, "fd:5,ioas=x", &dev, &err), -EINVAL);
+	ck_assert_int_eq(vfm_context_new(&real), 0);
+	ck_assert_int_eq(vfm_device_adopt_described(real, "fd:5,ioas=x", &none, &err), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.message, "character 11"));
-	ck_assert_int_eq(vfm_device_adopt_described(ctx, NULL, &dev, &err), -EINVAL);
-	ck_assert_int_eq(vfm_device_adopt_described(ctx, "fd:0", NULL, &err), -EINVAL);
+	ck_assert_int_eq(vfm_device_adopt_described(real, NULL, &none, &err), -EINVAL);
+	ck_assert_int_eq(vfm_device_adopt_described(real, "fd:0", NULL, &err), -EINVAL);
 	/* A descriptor of a simulated machine means nothing to the running kernel. */
-	ck_assert_int_eq(vfm_device_adopt_described(ctx, "fd:0,sim=1", &dev, &err), -EINVAL);
+	ck_assert_int_eq(vfm_device_adopt_described(real, "fd:0,sim=1", &none, &err), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.message, "simulated"));
-	ck_assert_int_eq(vfm_device_adopt_described(ctx, "fd:2147483647", &dev, &err), -EBADF);
-	ck_assert_ptr_null(dev);
-	vfm_context_free(ctx);
+	ck_assert_int_eq(vfm_device_adopt_described(real, "fd:2147483647", &none, &err), -EBADF);
+	ck_assert_ptr_null(none);
+	vfm_context_free(real);
 }
 END_TEST
 
@@ -250,6 +302,7 @@ int main(void)
 {
 	Suite *suite = suite_create("describe");
 	TCase *tcase = tcase_create("describe");
+	TCase *devices = tcase_create("devices");
 
 	tcase_add_test(tcase, test_descriptor_alone);
 	tcase_add_test(tcase, test_descriptor_of_a_process);
@@ -259,8 +312,12 @@ int main(void)
 	tcase_add_test(tcase, test_every_byte_in_a_name);
 	tcase_add_test(tcase, test_room);
 	tcase_add_test(tcase, test_vectors_apart);
+	tcase_add_test(tcase, test_longest);
 	tcase_add_test(tcase, test_noise);
 	tcase_add_test(tcase, test_api_refusals);
 	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(devices, fake_setup, fake_teardown);
+	tcase_add_test(devices, test_device_with_many_vectors);
+	suite_add_tcase(suite, devices);
 	return run_suite(suite);
 }

@@ -68,8 +68,8 @@ END_TEST
 
 START_TEST(test_device)
 {
-	static char longest[VFM_DESCRIPTION_MAX + 2];
-	static char back[VFM_DESCRIPTION_MAX + 1];
+	static char longest[VFMI_LEND_MAX_PAYLOAD + 2];
+	static char back[VFMI_LEND_MAX_PAYLOAD + 1];
 
 	msg.fd_count = 2;
 	ck_assert_int_eq(vfmi_lend_put_device(&msg, "fd:0,iommufd=1"), 0);
@@ -77,12 +77,12 @@ START_TEST(test_device)
 	vfmi_lend_get_device(&msg, back);
 	ck_assert_str_eq(back, "fd:0,iommufd=1");
 
-	memset(longest, 'x', VFM_DESCRIPTION_MAX);
+	memset(longest, 'x', VFMI_LEND_MAX_PAYLOAD);
 	ck_assert_int_eq(vfmi_lend_put_device(&msg, longest), 0);
 	ck_assert_int_eq(vfmi_lend_check(&msg), VFMI_LEND_DEVICE);
 	vfmi_lend_get_device(&msg, back);
 	ck_assert_str_eq(back, longest);
-	longest[VFM_DESCRIPTION_MAX] = 'x';
+	longest[VFMI_LEND_MAX_PAYLOAD] = 'x';
 	ck_assert_int_eq(vfmi_lend_put_device(&msg, longest), -ENOSPC);
 
 	ck_assert_int_eq(vfmi_lend_put_device(&msg, "fd:0"), 0);

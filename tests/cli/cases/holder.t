@@ -10,6 +10,20 @@ $ vfiomigctl -q hold 0000:01:00.0 --exec sh -c 'kill -KILL $$'
 $ vfiomigctl -q hold 0000:01:00.0 --exec /absent
 ! vfiomigctl: SIMULATED: cannot start '/absent': No such file or directory
 [1]
+# It inherits the eventfds of every armed vector, be they many, and is told of each.
+$ cat >many.sh <<'END'
+> vectors() { tr , '\n' | sed -n 's/^irq=2:[0-9]*://p'; }
+> echo "$VFIOMIG_DEVICE_0" | vectors | wc -l
+> for fd in $(echo "$VFIOMIG_DEVICE_0" | vectors); do [ -e "/proc/$$/fd/$fd" ] || echo "$fd is closed"; done
+> vfiomigctl -q state "$VFIOMIG_DEVICE_0" | tail -1
+> END
+$ cat >declare.sh <<'END'
+> exec 9</dev/null
+> vfiomigctl -q hold "$VFIOMIG_DEVICE_0$(for v in $(seq 0 599); do printf ',irq=2:%d:9' "$v"; done)" --exec sh many.sh
+> END
+$ vfiomigctl -q hold 0000:01:00.0 --exec sh declare.sh
+600
+State: RUNNING
 # A command inherits the devices of a restore, and they are what the stream said.
 $ vfiomigctl -q restore 0000:02:00.0 --from child.vfm --exec sh -c 'vfiomigctl state "$VFIOMIG_DEVICE_0"'
 SIMULATED machine * (glob)

@@ -28,7 +28,7 @@ struct vfm_context {
 	uint64_t hot_resets;		  /* atomic: any device may have lost its log */
 };
 
-/* Exported for libvfiomig-sim and libvfiomig-net only (version node VFIOMIG_PRIVATE). */
+/* Exported for libvfiomig-sim and libvfiomig-net only (version node VFIOMIG_PRIVATE_ and the version). */
 VFM_API int vfmi_context_new_on(struct vfmi_sys *sys, struct vfm_context **ret_ctx);
 VFM_API struct vfmi_sys *vfmi_context_sys(const struct vfm_context *ctx);
 

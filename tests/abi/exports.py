@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """A library exports exactly what its version map lists, and exactly that has a prototype in its headers. TAP.
 
-Usage: exports.py LIBRARY MAP HEADER... [--private HEADER...]
-The node VFIOMIG_PRIVATE is what the project's own libraries share: names vfmi_*, declared in private headers.
+Usage: exports.py LIBRARY MAP HEADER... [--private NODE HEADER...]
+NODE is what the project's own libraries share, those of one version: names vfmi_*, declared in private headers. All
+others are public.
 """
 import re
 import subprocess
@@ -68,10 +69,10 @@ class Tap:
 
 
 def main(arguments):
-    private = []
+    private_node, private = None, []
     if "--private" in arguments:
         split = arguments.index("--private")
-        arguments, private = arguments[:split], arguments[split + 1:]
+        private_node, private, arguments = arguments[split + 1], arguments[split + 2:], arguments[:split]
     library, version_map, headers = arguments[0], arguments[1], arguments[2:]
     tap = Tap()
     in_map, in_library = map_nodes(version_map), library_nodes(library)
@@ -79,9 +80,9 @@ def main(arguments):
     for node in sorted(set(in_map) | set(in_library)):
         tap.same("exports of " + node, "symbol", in_map.get(node, set()), in_library.get(node, set()), "the map",
                  "the library")
-    public = set().union(*(n for k, n in in_map.items() if k != "VFIOMIG_PRIVATE"))
+    public = set().union(*(n for k, n in in_map.items() if k != private_node))
     tap.same("public prototypes", "symbol", public, prototypes(headers), "the map", "the headers")
-    hidden = in_map.get("VFIOMIG_PRIVATE", set())
+    hidden = in_map.get(private_node, set())
     tap.same("private prototypes", "symbol", hidden, prototypes(private), "the map", "private headers")
     tap.number += 1
     tap.report("names", ["public %s" % n for n in public if not n.startswith("vfm_")] +

@@ -53,12 +53,13 @@ struct vfm_device {
 	bool has_token;
 	uint8_t vf_token[16];
 	struct vfm_iommu *iommu;
-	bool owns_iommu;
+	struct vfm_iommu *own_iommu; /* adopted with it, and closed with it; NULL: none */
 	/* Of the call that starts it, until that is over. */
 	const struct vfm_cancel *cancel;
 	struct vfm_identity identity; /* what sysfs or the lender told */
 	struct vfmi_pasid *pasids;    /* page tables made for them (device-pasid.c) */
 	uint64_t log_losses;	      /* atomic: resets, and times it was seen in ERROR */
+	uint64_t moves;		      /* atomic: to another address space */
 	/* Of the context's list (device-list.c), behind its lock. */
 	bool listed;
 	struct vfm_device *next;
@@ -118,5 +119,9 @@ bool vfmi_device_irq_watched(struct vfm_device *dev, uint32_t index);
  */
 void vfmi_device_pasid_detach_all(struct vfm_device *dev);
 void vfmi_device_pasid_clear(struct vfm_device *dev);
+
+/* It has PASIDs. _pasid_left(): it has none, and has left the page table that was made for it when it had. */
+bool vfmi_device_has_pasids(struct vfm_device *dev);
+void vfmi_device_pasid_left(struct vfm_device *dev);
 
 #endif

@@ -43,6 +43,9 @@ int vfmi_device_peek_state(struct vfm_device *dev, uint32_t *ret_state);
 uint64_t vfmi_device_log_losses(const struct vfm_device *dev);
 void vfmi_device_lost_log(struct vfm_device *dev);
 
+/* Grows whenever it comes to another address space. */
+uint64_t vfmi_device_moves(const struct vfm_device *dev);
+
 /* Device without lock or session check, for session.c: reset, and wait until it is ready again. */
 int vfmi_device_reset_now(struct vfm_device *dev, struct vfm_error *err);
 

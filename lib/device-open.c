@@ -11,6 +11,7 @@
 #define OPEN_MIN VFMI_SIZE_TO(struct vfm_open, vf_token)
 #define KNOWN_FLAGS (VFM_OPEN_GROUP | VFM_OPEN_CDEV | VFM_OPEN_TOKEN)
 #define TOKEN_TEXT_ROOM 37
+#define MOVE_STEP "attach to another address space"
 #define BIND_TRIES 10
 #define BIND_PAUSE_NS 10000000u /* after the first try; doubles */
 
@@ -316,9 +317,9 @@ end:
 
 /* attaching */
 
-static const char *attach_remedy(const struct vfm_device *dev, int code, char *buf, size_t room)
+static const char *attach_remedy(struct vfm_iommu *iommu, int code, char *buf, size_t room)
 {
-	vfmi_iommu_attach_trouble(dev->iommu, code, buf, room);
+	vfmi_iommu_attach_trouble(iommu, code, buf, room);
 	if (*buf)
 		return buf;
 	switch (code) {
@@ -358,10 +359,63 @@ int vfm_device_attach(struct vfm_device *dev, struct vfm_error *ret_error)
 		goto end;
 	r = vfmi_iommu_attach(dev->iommu, dev->fd, dev->devid, &dev->pt_id);
 	if (r < 0)
-		vfmi_device_fail(dev, ret_error, -r, "attach", attach_remedy(dev, -r, remedy, sizeof(remedy)));
+		vfmi_device_fail(dev, ret_error, -r, "attach", attach_remedy(dev->iommu, -r, remedy, sizeof(remedy)));
 end:
 	vfmi_device_end(dev);
 	return r;
+}
+
+static int check_move(struct vfm_device *dev, const struct vfm_iommu *iommu, struct vfm_error *err)
+{
+	const bool container = is_attached_by_group(dev) || vfmi_backend_is_container(vfm_iommu_backend(iommu));
+	int r = vfmi_device_need_bound(dev, MOVE_STEP, err);
+
+	if (r < 0)
+		return r;
+	if (container)
+		return VFMI_FAIL(dev->ctx, err, EOPNOTSUPP, dev->name, MOVE_STEP,
+				 "a device of a container is in it until it is closed");
+	if (!dev->iommu)
+		return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, MOVE_STEP,
+				 "no address space of the device is known");
+	if (!vfmi_iommu_is_beside(iommu, dev->iommu))
+		return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, MOVE_STEP,
+				 "the address space is not known to be of the iommufd that the device is bound to");
+	if (vfmi_device_has_pasids(dev))
+		return VFMI_FAIL(dev->ctx, err, EBUSY, dev->name, MOVE_STEP,
+				 "its PASIDs keep it on a page table that was made for them; detach them first");
+	return 0;
+}
+
+/* The kernel replaces one attachment by another in one step: DMA meets the old address space or the new one. */
+int vfm_device_attach_to(struct vfm_device *dev, struct vfm_iommu *iommu, struct vfm_error *ret_error)
+{
+	char remedy[256];
+	int r;
+
+	r = vfmi_device_begin(dev, NULL, MOVE_STEP, ret_error);
+	if (r < 0)
+		return r;
+	r = check_move(dev, iommu, ret_error);
+	if (r < 0)
+		goto end;
+	r = vfmi_iommu_move(dev->iommu, iommu, dev->fd, dev->devid, &dev->pt_id);
+	if (r < 0) {
+		vfmi_device_fail(dev, ret_error, -r, MOVE_STEP, attach_remedy(iommu, -r, remedy, sizeof(remedy)));
+		goto end;
+	}
+	vfmi_device_pasid_left(dev);
+	if (dev->iommu != iommu)
+		__atomic_fetch_add(&dev->moves, 1, __ATOMIC_RELEASE);
+	dev->iommu = iommu;
+end:
+	vfmi_device_end(dev);
+	return r;
+}
+
+uint64_t vfmi_device_moves(const struct vfm_device *dev)
+{
+	return __atomic_load_n(&dev->moves, __ATOMIC_ACQUIRE);
 }
 
 int vfm_device_detach(struct vfm_device *dev, struct vfm_error *ret_error)

@@ -50,6 +50,19 @@ void vfmi_device_pasid_clear(struct vfm_device *dev)
 		forget(dev, &dev->pasids);
 }
 
+bool vfmi_device_has_pasids(struct vfm_device *dev)
+{
+	return dev->pasids && (dev->pasids->pasid != WHOLE_DEVICE || dev->pasids->next);
+}
+
+void vfmi_device_pasid_left(struct vfm_device *dev)
+{
+	struct vfmi_pasid **own = find(dev, WHOLE_DEVICE);
+
+	if (*own)
+		forget(dev, own);
+}
+
 /* A page table for PASIDs in @iommu, entered for @pasid. */
 static int make(struct vfm_device *dev, struct vfm_iommu *iommu, uint32_t pasid)
 {
@@ -171,6 +184,16 @@ static int attach(struct vfm_device *dev, uint32_t pasid, struct vfm_iommu *iomm
 	return r;
 }
 
+/* What ids are good for: page tables are made in one iommufd, by the id that the device has in it. */
+static const char *space_flaw(const struct vfm_device *dev, const struct vfm_iommu *iommu)
+{
+	if (!dev->iommu)
+		return "no address space of the device is known";
+	if (!vfmi_iommu_is_beside(iommu, dev->iommu))
+		return "the address space is not known to be of the iommufd that the device is bound to";
+	return dev->devid ? NULL : "the id that it has in its iommufd (devid) is not known";
+}
+
 static int check(struct vfm_device *dev, uint32_t pasid, const char *step, struct vfm_error *err)
 {
 	int r = vfmi_device_need_bound(dev, step, err);
@@ -197,8 +220,8 @@ static int fail_attach(struct vfm_device *dev, uint32_t pasid, int code, struct 
 		code = EOPNOTSUPP;
 		why = "the kernel (Linux 6.15 has them), the device or its IOMMU has no PASIDs, or not so many";
 	} else if (code == ENOENT) {
-		code = EINVAL;
-		why = "the address space is not of the iommufd that the device is bound to";
+		code = EOPNOTSUPP;
+		why = "it is an emulated device, or its id (devid) is not one of the iommufd";
 	}
 	return VFMI_FAIL(dev->ctx, err, code, dev->name, ATTACH_STEP, "PASID %" PRIu32 ": %s", pasid, why);
 }
@@ -206,6 +229,7 @@ static int fail_attach(struct vfm_device *dev, uint32_t pasid, int code, struct 
 int vfm_device_attach_pasid(struct vfm_device *dev, uint32_t pasid, struct vfm_iommu *iommu,
 			    struct vfm_error *ret_error)
 {
+	const char *flaw;
 	int r;
 
 	r = check(dev, pasid, ATTACH_STEP, ret_error);
@@ -214,6 +238,9 @@ int vfm_device_attach_pasid(struct vfm_device *dev, uint32_t pasid, struct vfm_i
 	if (vfm_iommu_backend(iommu) != VFM_BACKEND_IOMMUFD)
 		return VFMI_FAIL(dev->ctx, ret_error, EOPNOTSUPP, dev->name, ATTACH_STEP,
 				 "a container has no PASIDs, an IOAS of an iommufd has");
+	flaw = space_flaw(dev, iommu);
+	if (flaw)
+		return VFMI_FAIL(dev->ctx, ret_error, EINVAL, dev->name, ATTACH_STEP, "%s", flaw);
 	if (vfmi_iommu_wants_tracking(iommu))
 		return VFMI_FAIL(dev->ctx, ret_error, EOPNOTSUPP, dev->name, ATTACH_STEP,
 				 "the address space tracks dirty pages, which page tables made for PASIDs do not");

@@ -110,8 +110,7 @@ void vfm_device_close(struct vfm_device *dev)
 	if (dev->member)
 		vfmi_iommu_group_leave(dev->group);
 	vfmi_iommu_group_close(dev->group);
-	if (dev->owns_iommu)
-		vfm_iommu_close(dev->iommu);
+	vfm_iommu_close(dev->own_iommu);
 	pthread_mutex_destroy(&dev->io_lock);
 	pthread_mutex_destroy(&dev->config_lock);
 	pthread_mutex_destroy(&dev->lock);
@@ -183,7 +182,7 @@ static int adopt_descriptors(struct vfm_device *dev, const struct vfm_adopt *ado
 	r = vfm_iommu_adopt(dev->ctx, &space, &dev->iommu, err);
 	if (r < 0)
 		return r;
-	dev->owns_iommu = true;
+	dev->own_iommu = dev->iommu;
 	vfmi_iommu_attached(dev->iommu, dev->pt_id);
 	return 0;
 }

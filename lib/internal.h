@@ -26,6 +26,7 @@ struct vfm_context {
 	struct vfmi_quirk_set *quirks;	  /* what overrides the table (quirks.c); NULL: nothing */
 	struct vfm_executor executor;	  /* of the caller (executor.c); zeros: the default */
 	uint64_t hot_resets;		  /* atomic: any device may have lost its log */
+	uint64_t iommufds;		  /* atomic: how many were opened or adopted */
 };
 
 /* Exported for libvfiomig-sim and libvfiomig-net only (version node VFIOMIG_PRIVATE_ and the version). */

@@ -75,6 +75,7 @@ struct vfm_iommu {
 	char fallback[sizeof(((struct vfm_iommu_info *)NULL)->fallback)];
 	int fd;
 	uint32_t ioas_id;
+	uint64_t iommufd; /* which one of the context's; those beside each other have one */
 	bool adopted;
 
 	/*

@@ -98,12 +98,18 @@ static int attach_to(struct vfm_iommu *iommu, int device_fd, uint32_t id, uint32
 	return r;
 }
 
-/* To the first that takes it: one that does not suit the device's IOMMU says EINVAL. */
+/* A page table that does not suit the device's IOMMU says EINVAL; to an emulated device none is there. */
+static bool means_next(int code)
+{
+	return code == -EINVAL || code == -ENOENT;
+}
+
+/* To the first that takes it. */
 static int attach_to_any(struct vfm_iommu *iommu, int device_fd, uint32_t *ret_pt)
 {
 	int r = -EINVAL;
 
-	for (uint32_t i = 0; i < iommu->hwpt_count && r == -EINVAL; i++)
+	for (uint32_t i = 0; i < iommu->hwpt_count && means_next(r); i++)
 		r = attach_to(iommu, device_fd, iommu->hwpts[i].id, ret_pt);
 	return r;
 }
@@ -131,22 +137,24 @@ err_destroy:
 	return r;
 }
 
-/* Which page table the device gets. An emulated device (ENOENT) has no IOMMU and goes to the IOAS itself, as
- * does one whose IOMMU tells nothing of itself. */
+/*
+ * Which page table the device gets. An emulated device (ENOENT) has no IOMMU and goes to the IOAS itself, as does one
+ * whose IOMMU tells nothing of itself. Without @devid nobody can be asked: those there are may suit it.
+ */
 static int choose_and_attach(struct vfm_iommu *iommu, int device_fd, uint32_t devid, uint32_t *ret_pt)
 {
 	const bool wanted = vfmi_iommu_wants_tracking(iommu);
 	uint64_t capabilities = 0;
-	int r = -EOPNOTSUPP;
+	int r = devid ? -EOPNOTSUPP : 0;
 
-	if (wanted || iommu->hwpt_count > 0)
+	if (devid && (wanted || iommu->hwpt_count > 0))
 		r = vfmi_iommufd_hw_info(iommu->sys, iommu->fd, devid, &capabilities);
 	if (r == -ENOENT || r == -EOPNOTSUPP || r == -ENOTTY)
 		return attach_to(iommu, device_fd, iommu->ioas_id, ret_pt);
 	if (r < 0)
 		return r;
 	r = attach_to_any(iommu, device_fd, ret_pt);
-	if (r != -EINVAL)
+	if (!means_next(r))
 		return r;
 	if (wanted && capabilities & IOMMU_HW_CAP_DIRTY_TRACKING) {
 		r = attach_to_new(iommu, device_fd, devid, ret_pt);
@@ -170,6 +178,18 @@ int vfmi_iommu_attach(struct vfm_iommu *iommu, int device_fd, uint32_t devid, ui
 	pthread_mutex_unlock(&iommu->hwpt_lock);
 	vfmi_iommu_changed(iommu);
 	return r;
+}
+
+int vfmi_iommu_move(struct vfm_iommu *from, struct vfm_iommu *to, int device_fd, uint32_t devid, uint32_t *pt_id)
+{
+	uint32_t now = 0;
+	int r = vfmi_iommu_attach(to, device_fd, devid, &now);
+
+	if (r < 0)
+		return r;
+	vfmi_iommu_detached(from, *pt_id);
+	*pt_id = now;
+	return 0;
 }
 
 int vfmi_iommu_detach(struct vfm_iommu *iommu, int device_fd, uint32_t *pt_id)

@@ -11,6 +11,12 @@ static inline bool vfmi_backend_is_container(uint32_t backend)
 	return backend != VFM_BACKEND_UNKNOWN && backend != VFM_BACKEND_IOMMUFD;
 }
 
+/*
+ * Both are known to be of one iommufd, so that ids of the one are good for the other; NULL is of none. The kernel does
+ * not tell of two descriptors whether they are one file: what was adopted twice counts as two.
+ */
+bool vfmi_iommu_is_beside(const struct vfm_iommu *iommu, const struct vfm_iommu *other);
+
 /* VFM_IOMMU_DIRTY_TRACKING was asked for: whatever devices write through it is to be seen. */
 bool vfmi_iommu_wants_tracking(const struct vfm_iommu *iommu);
 
@@ -19,9 +25,12 @@ bool vfmi_iommu_hwpt_tracks(struct vfm_iommu *iommu, uint32_t pt_id);
 
 /*
  * Attach a device that is bound to the iommufd: to a page table of the address space where those are wanted, else to
- * the IOAS. @pt_id: 0 or what it is attached to already, out what it is attached to now. No report.
+ * the IOAS. @devid: 0 when unknown, no page table can be made then. @pt_id: 0 or what it is attached to already, out
+ * what it is attached to now. No report.
  */
 int vfmi_iommu_attach(struct vfm_iommu *iommu, int device_fd, uint32_t devid, uint32_t *pt_id);
+/* The same from another address space of the iommufd, or the same; on failure it stays where it is. */
+int vfmi_iommu_move(struct vfm_iommu *from, struct vfm_iommu *to, int device_fd, uint32_t devid, uint32_t *pt_id);
 int vfmi_iommu_detach(struct vfm_iommu *iommu, int device_fd, uint32_t *pt_id);
 /* What of the maps may be why attaching gave @code, "" when nothing is known. */
 void vfmi_iommu_attach_trouble(struct vfm_iommu *iommu, int code, char *buf, size_t room);

@@ -57,6 +57,7 @@ static struct vfm_iommu *iommu_new(struct vfm_context *ctx, uint32_t backend, ui
 	iommu->ops = backend == VFM_BACKEND_IOMMUFD ? &vfmi_iommu_ioas : &vfmi_iommu_container;
 	iommu->flags = flags;
 	iommu->fd = -1;
+	iommu->iommufd = __atomic_add_fetch(&ctx->iommufds, 1, __ATOMIC_RELAXED);
 	/* default mutexes cannot fail to be made */
 	(void)pthread_mutex_init(&iommu->lock, NULL);
 	(void)pthread_mutex_init(&iommu->hwpt_lock, NULL);
@@ -335,6 +336,7 @@ int vfm_iommu_open_beside(struct vfm_iommu *iommu, uint32_t flags, struct vfm_io
 	other = iommu_new(iommu->ctx, iommu->backend, flags | (iommu->flags & VFM_IOMMU_ACCOUNT_PROCESS));
 	if (!other)
 		return VFMI_FAIL(iommu->ctx, ret_error, ENOMEM, NULL, OPEN_STEP, "%s", vfmi_errno_text(ENOMEM));
+	other->iommufd = iommu->iommufd;
 	r = open_in(other, iommu->fd, ret_error);
 	if (r < 0)
 		iommu_free(other);
@@ -345,7 +347,7 @@ int vfm_iommu_open_beside(struct vfm_iommu *iommu, uint32_t flags, struct vfm_io
 
 /* adoption */
 
-static const char *adopt_flaw(const struct vfm_iommu_adopt *adopt)
+static const char *adopt_flaw(const struct vfm_context *ctx, const struct vfm_iommu_adopt *adopt)
 {
 	const bool container = vfmi_backend_is_container(adopt->backend);
 
@@ -355,6 +357,8 @@ static const char *adopt_flaw(const struct vfm_iommu_adopt *adopt)
 		return "a flag not known here, or not of this back end";
 	if (!container && adopt->ioas_id == 0)
 		return "0 is no IOAS id";
+	if (adopt->beside && (container || adopt->beside->backend != VFM_BACKEND_IOMMUFD || adopt->beside->ctx != ctx))
+		return "beside another there can be one of an iommufd only, of the same context";
 	if (adopt->hwpt_count > MAX_HWPTS || (adopt->hwpt_count > 0 && (container || !adopt->hwpt_ids)))
 		return "page tables are told of that there cannot be";
 	for (uint32_t i = 0; i < adopt->hwpt_count; i++)
@@ -366,12 +370,15 @@ static const char *adopt_flaw(const struct vfm_iommu_adopt *adopt)
 static int adopt_space(struct vfm_iommu *iommu, const struct vfm_iommu_adopt *adopt, struct vfm_error *err)
 {
 	struct vfmi_iommu_trouble trouble = { .what = "", .remedy = "" };
-	int r = iommu->sys->ops->dup(iommu->sys, adopt->fd);
+	const int fd = adopt->beside ? adopt->beside->fd : adopt->fd;
+	int r = iommu->sys->ops->dup(iommu->sys, fd);
 
 	if (r < 0)
-		return VFMI_FAIL(iommu->ctx, err, -r, NULL, ADOPT_STEP, "cannot duplicate descriptor %" PRId32 ": %s",
-				 adopt->fd, vfmi_errno_text(-r));
+		return VFMI_FAIL(iommu->ctx, err, -r, NULL, ADOPT_STEP, "cannot duplicate descriptor %d: %s", fd,
+				 vfmi_errno_text(-r));
 	iommu->fd = r;
+	if (adopt->beside)
+		iommu->iommufd = adopt->beside->iommufd;
 	r = iommu->ops->adopt(iommu, &trouble);
 	if (r < 0)
 		return VFMI_FAIL(iommu->ctx, err, -r, NULL, ADOPT_STEP, "%s: %s: %s%s",
@@ -388,10 +395,13 @@ int vfm_iommu_adopt(struct vfm_context *ctx, const struct vfm_iommu_adopt *adopt
 	const char *flaw;
 	int r;
 
-	if (!ctx || !ret_iommu || vfmi_sized_in(&from, sizeof(from), adopt, ADOPT_MIN) < 0)
-		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, ADOPT_STEP,
-				 "an argument is NULL, or struct vfm_iommu_adopt of a size not known here");
-	flaw = adopt_flaw(&from);
+	if (!ctx || !ret_iommu || !adopt)
+		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, ADOPT_STEP, "a required argument is NULL");
+	r = vfmi_sized_in(&from, sizeof(from), adopt, ADOPT_MIN);
+	if (r < 0)
+		return VFMI_FAIL(ctx, ret_error, -r, NULL, ADOPT_STEP,
+				 "struct vfm_iommu_adopt of a size not known here");
+	flaw = adopt_flaw(ctx, &from);
 	if (flaw)
 		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, ADOPT_STEP, "%s", flaw);
 	iommu = iommu_new(ctx, from.backend, from.flags);
@@ -422,6 +432,12 @@ int vfm_iommu_fd(const struct vfm_iommu *iommu)
 uint32_t vfm_iommu_ioas_id(const struct vfm_iommu *iommu)
 {
 	return iommu ? iommu->ioas_id : 0;
+}
+
+bool vfmi_iommu_is_beside(const struct vfm_iommu *iommu, const struct vfm_iommu *other)
+{
+	return iommu && other && iommu->backend == VFM_BACKEND_IOMMUFD && other->backend == VFM_BACKEND_IOMMUFD &&
+	       iommu->ctx == other->ctx && iommu->iommufd == other->iommufd;
 }
 
 int vfm_iommu_info(struct vfm_iommu *iommu, struct vfm_iommu_info *ret, struct vfm_error *ret_error)

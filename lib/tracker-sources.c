@@ -350,12 +350,21 @@ bool vfmi_space_has_unseen(const struct vfm_tracker *tracker, const struct vfmi_
 
 /* changes behind the tracker's back */
 
+/* A device that moved more than once may have been in any of them. */
+static void dirty_all_spaces(const struct vfm_tracker *tracker)
+{
+	for (struct vfmi_space *space = tracker->spaces; space; space = space->next)
+		vfmi_space_dirty(tracker, space);
+}
+
 static int move(struct vfm_tracker *tracker, struct vfmi_member *member)
 {
 	const bool attached = vfmi_member_attached(member->dev);
 	struct vfmi_space *from = member->space;
 	struct vfmi_space *to = NULL;
 
+	if (vfmi_device_moves(member->dev) - member->moves > 1)
+		dirty_all_spaces(tracker);
 	if (attached)
 		to = vfmi_space_get(tracker, vfm_device_iommu(member->dev));
 	if (from) {
@@ -365,6 +374,7 @@ static int move(struct vfm_tracker *tracker, struct vfmi_member *member)
 	}
 	member->space = to;
 	member->pt_id = vfm_device_pt_id(member->dev);
+	member->moves = vfmi_device_moves(member->dev);
 	member->barred = 0;
 	if (to) {
 		to->members++;
@@ -380,7 +390,8 @@ static bool has_moved(const struct vfmi_member *member)
 	const struct vfm_iommu *before = member->space ? member->space->iommu : NULL;
 	const struct vfm_iommu *now = vfmi_member_attached(member->dev) ? vfm_device_iommu(member->dev) : NULL;
 
-	return before != now || (now && vfm_device_pt_id(member->dev) != member->pt_id);
+	return before != now || member->moves != vfmi_device_moves(member->dev) ||
+	       (now && vfm_device_pt_id(member->dev) != member->pt_id);
 }
 
 int vfmi_member_refresh(struct vfm_tracker *tracker, struct vfmi_member *member)

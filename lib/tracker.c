@@ -407,6 +407,7 @@ static int join(struct vfm_tracker *tracker, struct vfm_device *dev, struct vfm_
 		goto err_memory;
 	member->dev = dev;
 	member->pt_id = vfm_device_pt_id(dev);
+	member->moves = vfmi_device_moves(dev);
 	member->space = vfmi_space_get(tracker, vfm_device_iommu(dev));
 	if (!member->space)
 		goto err_memory;

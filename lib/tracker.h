@@ -62,6 +62,7 @@ struct vfmi_member {
 	struct vfm_device *dev;
 	struct vfmi_space *space; /* NULL: it is attached to none by now */
 	uint32_t pt_id;
+	uint64_t moves;		/* vfmi_device_moves() when it came here */
 	uint64_t losses;	/* vfmi_device_log_losses() when its source was started */
 	uint32_t barred;	/* bits 1 << enum vfm_dirty_source that were given up */
 	struct vfmi_feed *feed; /* NULL: VFM_DIRTY_NONE */

@@ -153,6 +153,32 @@ VFM_API VFM_MUST_CHECK int vfm_device_bind(struct vfm_device *dev, struct vfm_io
  * Return: 0, -EADDRINUSE (a reserved region of the device hits a mapped area), or the kernel's errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_attach(struct vfm_device *dev, struct vfm_error *ret_error);
+
+/**
+ * vfm_device_attach_to() - attach a bound device to another address space, as a vIOMMU does with its domains
+ * @iommu: of the iommufd that the device is bound to: that it was bound or adopted with, opened beside that
+ *         (vfm_iommu_open_beside()) or adopted beside it (vfm_iommu_adopt.beside)
+ *
+ * One that is attached is moved in one step: its DMA meets the old maps or the new ones, and is not blocked in between.
+ * What it is attached to there is chosen as in vfm_device_attach(), which from then on means @iommu, as
+ * vfm_device_iommu() does. The address space that it left may be closed before the device; one that was adopted with
+ * the device lives on until that is closed. After a failure the device is attached where it was, or still detached.
+ *
+ * Devices of one IOMMU group have one page table: the kernel takes the others that are attached along. To be called for
+ * each of them then, until which vfm_device_iommu() and vfm_device_pt_id() of the others tell the old one.
+ *
+ * A tracker that the device has joined notices at its next vfm_tracker_sync(), _unmap() or _leave(): all areas it has
+ * of both address spaces become dirty. Until then the old one must not be closed. Maps of its regions
+ * (vfm_iommu_map_region()) stay.
+ *
+ * Thread: one at a time for each device; no call may run beside it that looks where the device is attached: describing
+ * and lending it, and those of a tracker it has joined.
+ * Return: 0, -EINVAL (not bound, no address space of the device is known, or @iommu is not known to be of its iommufd),
+ * -EOPNOTSUPP (a container), -EBUSY (it has PASIDs; a data session is open), or as vfm_device_attach().
+ * Source: VFIO_DEVICE_ATTACH_IOMMUFD_PT, Linux 6.6. Since: 0.1
+ */
+VFM_API VFM_MUST_CHECK int vfm_device_attach_to(struct vfm_device *dev, struct vfm_iommu *iommu,
+						struct vfm_error *ret_error);
 /* Its DMA is blocked after that. -EOPNOTSUPP for a device of a group, which is in its container until it is closed. */
 VFM_API VFM_MUST_CHECK int vfm_device_detach(struct vfm_device *dev, struct vfm_error *ret_error);
 
@@ -172,7 +198,8 @@ enum vfm_adopt_flag {
  * @device_fd: bound device file; duplicated
  * @iommufd:   the iommufd or container it is bound to, or -1 when only migration is wanted; duplicated, and not kept
  *             without @ioas_id (iommufd) or a @backend of containers
- * @ioas_id, @devid, @pt_id: object ids in that iommufd, 0 when unknown
+ * @ioas_id, @devid, @pt_id: object ids in that iommufd, 0 when unknown. Without @devid it has no PASIDs, and no page
+ *             table with dirty tracking is made for it: attached again it gets one that is known, or the kernel's
  * @backend:   enum vfm_iommu_backend, VFM_BACKEND_UNKNOWN when unknown
  * @flags:     enum vfm_adopt_flag
  * @name:      shown in messages and matched against --map; NULL for "fd:N"
@@ -494,13 +521,15 @@ VFM_API VFM_MUST_CHECK int vfm_device_power(struct vfm_device *dev, uint32_t pow
 /**
  * vfm_device_attach_pasid() - attach one process address space id of the device to an address space
  * @pasid: 1 to 2^20 - 1
- * @iommu: of the iommufd that the device is bound to, the device's own or adopted beside it; to be closed after @dev
+ * @iommu: of the iommufd that the device is bound to: the device's own, opened beside that (vfm_iommu_open_beside())
+ *         or adopted beside it (vfm_iommu_adopt.beside); to be closed after @dev
  *
  * The kernel wants page tables made for PASIDs, also for the device itself: it is moved to one if need be, and
  * vfm_device_attach() is -EINVAL as long as it has a PASID. These page tables do not track dirty pages, so that an
  * address space with VFM_IOMMU_DIRTY_TRACKING has no PASIDs, and a device attached to one is not moved away from it.
  * Source: VFIO_DEVICE_ATTACH_PASID, Linux 6.15. Return: 0, -EOPNOTSUPP (kernel, device, back end or dirty tracking),
- * -EINVAL, -EEXIST (attached); detaching: 0, -ENOENT. Since: 0.1
+ * -EINVAL (@pasid, @iommu is not known to be of that iommufd, or the device was adopted without its id there), -EEXIST
+ * (attached); detaching: 0, -ENOENT. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_attach_pasid(struct vfm_device *dev, uint32_t pasid, struct vfm_iommu *iommu,
 						   struct vfm_error *ret_error);

@@ -114,7 +114,8 @@ VFM_API VFM_MUST_CHECK int vfm_tracker_unmap(struct vfm_tracker *tracker, struct
 
 /**
  * vfm_tracker_join() - see from now on what a device writes
- * @dev: attached; best before it runs. It and its address space outlive its membership
+ * @dev: attached; best before it runs. It and its address space outlive its membership; one that it left by
+ *       vfm_device_attach_to(), until the next sync, unmap or leave
  *
  * The best allowed source that can be started is used, without one %VFM_DIRTY_NONE; vfm_tracker_device() tells why. All
  * pages it can reach become dirty once. Return: 0; -EALREADY: it has joined; -EINVAL: it is not attached; -ENOMEM.

@@ -109,8 +109,9 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_open(struct vfm_context *ctx, const struct 
  * vfm_iommu_open_beside() - another address space in the iommufd of @iommu
  * @flags: VFM_IOMMU_DIRTY_TRACKING, VFM_IOMMU_SMALL_PAGES; who is charged for locked memory is decided for @iommu
  *
- * For PASIDs (vfm_device_attach_pasid()), and for devices that share no memory and yet one iommufd, which a hot reset
- * of both wants. It has its own descriptor of the iommufd: either may be closed first. @iommu may be an adopted one.
+ * For PASIDs (vfm_device_attach_pasid()), for devices that go from one to another (vfm_device_attach_to()), and for
+ * devices that share no memory and yet one iommufd, which a hot reset of both wants. It has its own descriptor of the
+ * iommufd: either may be closed first. @iommu may be an adopted one.
  * Return: 0, -EINVAL (flags), -EOPNOTSUPP (@iommu is a container), -ENOMEM, or errno; nothing is left behind then.
  * Close with vfm_iommu_close(). Blocking: no. Source: IOMMU_IOAS_ALLOC, Linux 6.2. Since: 0.1
  */
@@ -125,6 +126,9 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_open_beside(struct vfm_iommu *iommu, uint32
  * @hwpt_ids:   iommufd: its HWPTs that devices are attached to or may be; may be NULL
  * @hwpt_count: number of them
  * @flags:      enum vfm_iommu_flag, what the owner made them with
+ * @beside:     another address space of the same iommufd and context, of which this is to be known: @fd is not used
+ *              then; may be NULL. The kernel does not tell of two descriptors whether they are of one iommufd, so that
+ *              without @beside it is one of its own here, even when @fd comes from another address space
  */
 struct vfm_iommu_adopt {
 	uint32_t size;
@@ -134,6 +138,7 @@ struct vfm_iommu_adopt {
 	const uint32_t *hwpt_ids;
 	uint32_t hwpt_count;
 	uint32_t flags;
+	struct vfm_iommu *beside;
 };
 
 /**
@@ -167,7 +172,8 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_forget_map(struct vfm_iommu *iommu, uint64_
 /**
  * vfm_iommu_close() - unmap what this object mapped, destroy the IOAS if it was made here, close; NULL is fine
  *
- * Attached devices must have been closed or detached before. Since: 0.1
+ * Attached devices must have been closed, detached or moved away (vfm_device_attach_to()) before. One that was only
+ * detached is not attached again. Since: 0.1
  */
 VFM_API void vfm_iommu_close(struct vfm_iommu *iommu);
 

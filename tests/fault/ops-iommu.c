@@ -256,6 +256,42 @@ static int op_hwpt(struct bench *b)
 	return r;
 }
 
+static uint32_t devices_of(struct vfm_iommu *iommu)
+{
+	VFM_OPTS(vfm_hwpt, hwpt);
+	uint32_t devices = 0;
+
+	for (uint32_t i = 0; vfm_iommu_hwpt(iommu, i, &hwpt) == 0; i++)
+		devices += hwpt.devices;
+	return devices;
+}
+
+/* There and back again: each address space counts who is in it, and the one that was left can go. */
+static int op_move(struct bench *b)
+{
+	struct vfm_iommu *other;
+	bool away;
+	int r = vfm_iommu_open_beside(b->iommu, VFM_IOMMU_DIRTY_TRACKING, &other, &b->err);
+
+	if (r)
+		return r;
+	r = vfm_device_attach_to(b->target, other, &b->err);
+	if ((vfm_device_iommu(b->target) == other) != (r == 0))
+		sweep_wrong(b, "it is said to be where it is not");
+	if (r == 0)
+		r = vfm_device_attach_to(b->target, b->iommu, &b->err);
+	away = vfm_device_iommu(b->target) == other;
+	if (devices_of(other) != away || devices_of(b->iommu) != 2u - away)
+		sweep_wrong(b, "devices are counted where they are not");
+	if (sweep_quiet(b) || vfm_device_attach_to(b->target, b->iommu, NULL)) {
+		sweep_wrong(b, "it cannot come back");
+		vfm_device_close(b->target);
+		b->target = NULL;
+	}
+	vfm_iommu_close(other);
+	return r;
+}
+
 /* A container that lost its last device is as new: the next one gives it its IOMMU again. */
 static int op_again(struct bench *b)
 {
@@ -359,6 +395,7 @@ static const struct operation list[] = {
 	{ "space-fallback", op_space, .spec = "kernel=6.1;" EDUS, NAMES },
 	{ "space-group", op_space, .backend = VFM_BACKEND_TYPE1V2, .spec = TWO_IN_GROUP, NAMES },
 	{ "hwpt", op_hwpt, .spec = TRACKED, .flags = VFM_IOMMU_DIRTY_TRACKING, OPEN },
+	{ "move", op_move, .spec = TRACKED, .flags = VFM_IOMMU_DIRTY_TRACKING, OPEN },
 	{ "adopt", op_adopt, prepare_maps, OPEN },
 	{ "adopt-container", op_adopt, prepare_maps, .backend = VFM_BACKEND_TYPE1V2, OPEN },
 	{ "container-again", op_again, .backend = VFM_BACKEND_TYPE1V2, OPEN },

@@ -73,11 +73,83 @@ static int compat_type1v2(struct env *env)
 	return two_by(env, VFM_BACKEND_COMPAT_TYPE1V2);
 }
 
+/* 1 KiB through the device; the same IOVA is other memory in the other address space, which stays as it is. */
+static int reaches(struct env *env, struct vfm_device *dev, uint8_t *memory, uint8_t *other, uint8_t seed)
+{
+	memset(other, 0, 2 * PAGE);
+	if (edu_copy(env, dev, memory, LOW, memory + PAGE, LOW + PAGE, seed))
+		return -1;
+	for (size_t i = 0; i < 2 * PAGE; i++)
+		REQUIRE(other[i] == 0);
+	return 0;
+}
+
+static int books_say(struct env *env, struct vfm_iommu *iommu, uint64_t bytes)
+{
+	VFM_OPTS(vfm_limits, limits);
+
+	OK(vfm_iommu_preflight(iommu, 0, 0, &limits, &env->err));
+	REQUIRE(limits.memlock_needed == bytes);
+	return 0;
+}
+
+/* A domain and another, as a vIOMMU has them: at once, after a detach, and to where nothing is mapped. */
+static int between_two(struct env *env)
+{
+	uint8_t *memory = env_memory(env, 2 * PAGE), *other_memory = env_memory(env, 2 * PAGE);
+	struct vfm_iommu *iommu, *other;
+	struct vfm_device *dev;
+	uint32_t table;
+
+	REQUIRE(memory && other_memory);
+	if (env_space(env, VFM_BACKEND_IOMMUFD, &iommu) || env_add(env, iommu, FIRST, &dev))
+		return -1;
+	OK(vfm_iommu_open_beside(iommu, 0, &other, &env->err));
+	env->devs[env->opened] = NULL;
+	env->iommus[env->opened++] = other; /* to be closed after the device */
+	OK(env_map(env, iommu, memory, 2 * PAGE, LOW));
+	OK(env_map(env, other, other_memory, 2 * PAGE, LOW));
+	if (reaches(env, dev, memory, other_memory, 4))
+		return -1;
+	table = vfm_device_pt_id(dev);
+	OK(vfm_device_attach_to(dev, other, &env->err));
+	REQUIRE(vfm_device_pt_id(dev) != table && vfm_device_iommu(dev) == other);
+	if (reaches(env, dev, other_memory, memory, 5) || books_say(env, iommu, 2 * PAGE) || books_say(env, other, 0))
+		return -1;
+	OK(vfm_device_detach(dev, &env->err));
+	OK(vfm_device_attach_to(dev, iommu, &env->err));
+	if (reaches(env, dev, memory, other_memory, 6))
+		return -1;
+	OK(vfm_iommu_unmap(other, LOW, 2 * PAGE, &env->err));
+	OK(vfm_device_attach_to(dev, other, &env->err));
+	memset(memory, 0, 2 * PAGE);
+	(void)edu_dma(env, dev, LOW, 64, false, false);
+	for (size_t i = 0; i < 2 * PAGE; i++)
+		REQUIRE(memory[i] == 0);
+	OK(env_map(env, other, other_memory, 2 * PAGE, LOW));
+	return reaches(env, dev, other_memory, memory, 7);
+}
+
+static int only_beside(struct env *env)
+{
+	struct vfm_iommu *iommu, *foreign;
+	struct vfm_device *dev;
+
+	if (env_space(env, VFM_BACKEND_IOMMUFD, &iommu) || env_add(env, iommu, FIRST, &dev) ||
+	    env_space(env, VFM_BACKEND_IOMMUFD, &foreign))
+		return -1;
+	REQUIRE_RESULT(vfm_device_attach_to(dev, foreign, &env->err), -EINVAL);
+	REQUIRE(vfm_device_iommu(dev) == iommu);
+	return 0;
+}
+
 const struct lab_test mode_tests[] = {
 	{ "modes", "two devices in iommufd, DMA and MSI", native },
 	{ "modes", "two devices in type1, DMA and MSI", type1 },
 	{ "modes", "two devices in type1v2, DMA and MSI", type1v2 },
 	{ "modes", "two devices in compat-type1, DMA and MSI", compat_type1 },
 	{ "modes", "two devices in compat-type1v2, DMA and MSI", compat_type1v2 },
+	{ "modes", "a device goes from one address space to another and back", between_two },
+	{ "modes", "not to that of another iommufd", only_beside },
 	{ NULL, NULL, NULL },
 };

@@ -181,17 +181,32 @@ static int adopt_twin(struct pair *p, struct vfm_device **ret)
 	return vfm_device_adopt(p->env->ctx, &adopt, ret, &p->env->err);
 }
 
+/* The lender's other address space, beside the one that the device came with. */
+static int adopt_other(struct pair *p, struct vfm_device *twin, struct vfm_iommu **ret)
+{
+	VFM_OPTS(vfm_iommu_adopt, adopt);
+
+	adopt.backend = VFM_BACKEND_IOMMUFD;
+	adopt.ioas_id = vfm_iommu_ioas_id(p->other);
+	adopt.beside = vfm_device_iommu(twin);
+	return vfm_iommu_adopt(p->env->ctx, &adopt, ret, &p->env->err);
+}
+
 static int borrow_once(struct pair *p, uint64_t turn)
 {
 	struct env *env = p->env;
+	struct vfm_iommu *other = NULL;
 	struct vfm_device *twin;
 	int r;
 
 	OK(adopt_twin(p, &twin));
-	r = vfm_device_attach_pasid(twin, OWN, p->other, &env->err);
+	r = adopt_other(p, twin, &other);
+	if (r == 0)
+		r = vfm_device_attach_pasid(twin, OWN, other, &env->err);
 	if (r == 0)
 		r = write_word(p, twin, OWN, turn, 0);
 	vfm_device_close(twin);
+	vfm_iommu_close(other);
 	OK(r);
 	/* the lender's device lives on: without the PASID, on its own address space, and takes any page table */
 	if (write_word(p, p->dev, OWN, 20, EFAULT) || write_word(p, p->dev, PLAIN, turn + 10, 0) ||

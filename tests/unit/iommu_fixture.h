@@ -54,6 +54,7 @@ static struct {
 	uint64_t hw_caps;
 	int hw_result;
 	uint32_t hwpt_refused; /* this one does not suit the device */
+	bool emulated;	       /* the device: no page table is there for it */
 	uint32_t attached_to;
 	int alloc_result;
 	int stat_result;
@@ -233,6 +234,8 @@ static inline int kernel_attach(struct vfio_device_attach_iommufd_pt *attach)
 {
 	if (attach->pt_id == kernel.hwpt_refused)
 		return -EINVAL;
+	if (kernel.emulated && attach->pt_id != IOAS_ID)
+		return -ENOENT;
 	kernel.attached_to = attach->pt_id;
 	return 0;
 }
@@ -250,7 +253,7 @@ static inline int kernel_hwpt_alloc(struct iommu_hwpt_alloc *alloc)
 static inline int kernel_hw_info(struct iommu_hw_info *info)
 {
 	info->out_capabilities = kernel.hw_caps;
-	return kernel.hw_result;
+	return info->dev_id ? kernel.hw_result : -ENOENT;
 }
 
 static inline int kernel_option(const struct iommu_option *option)

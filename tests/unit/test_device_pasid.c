@@ -105,7 +105,7 @@ START_TEST(dirty_tracking_is_not_lost_to_a_pasid)
 	ck_assert_ptr_nonnull(strstr(err.message, "dirty"));
 	/* nor by way of an address space that does not ask for it: the device itself would have to move */
 	beside.backend = VFM_BACKEND_IOMMUFD;
-	beside.fd = vfm_iommu_fd(m.iommu);
+	beside.beside = m.iommu;
 	beside.ioas_id = vfm_iommu_ioas_id(m.iommu);
 	ck_assert_msg(vfm_iommu_adopt(m.ctx, &beside, &plain, &err) == 0, "%s", err.message);
 	ck_assert_int_eq(vfm_device_attach_pasid(m.dev[0], 7, plain, &err), -EOPNOTSUPP);

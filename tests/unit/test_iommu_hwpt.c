@@ -134,6 +134,71 @@ START_TEST(adopted_page_tables_are_used_and_left)
 }
 END_TEST
 
+/* Nobody tells what a device is whose id is not known: the page tables there are may suit it. */
+START_TEST(a_device_without_id_is_tried)
+{
+	struct vfm_iommu *tracking = open_tracking();
+	uint32_t pt_id = 0;
+
+	ck_assert_uint_eq(attach(tracking), HWPT_BASE);
+	kernel.hwpt_refused = HWPT_BASE;
+	ck_assert_uint_eq(attach(tracking), HWPT_BASE + 1);
+	ck_assert_int_eq(vfmi_iommu_attach(tracking, DEVICE_FD, 0, &pt_id), 0);
+	ck_assert_uint_eq(pt_id, HWPT_BASE + 1);
+	kernel.emulated = true;
+	ck_assert_int_eq(vfmi_iommu_attach(tracking, DEVICE_FD, 0, &pt_id), 0);
+	ck_assert_uint_eq(pt_id, IOAS_ID);
+	ck_assert_uint_eq(kernel.hwpts, 2); /* and none is made for it */
+	vfm_iommu_close(tracking);
+	kernel.has_ioas = true;
+}
+END_TEST
+
+static uint64_t locked_by_the_next(struct vfm_iommu *space)
+{
+	VFM_OPTS(vfm_limits, limits);
+
+	kernel.memlock = 64 * PAGE;
+	kernel.status = "CapEff:\t0000000000000000\nVmLck:\t0 kB\n";
+	ck_assert_int_eq(vfm_iommu_preflight(space, 0, 0, &limits, &error), 0);
+	return limits.memlock_needed;
+}
+
+START_TEST(attached_twice_it_is_counted_once)
+{
+	struct vfm_iommu *tracking = open_tracking();
+	VFM_OPTS(vfm_hwpt, hwpt);
+	uint32_t pt_id = 0;
+
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(vfmi_iommu_attach(tracking, DEVICE_FD, 1, &pt_id), 0);
+	ck_assert_int_eq(vfm_iommu_hwpt(tracking, 0, &hwpt), 0);
+	ck_assert_uint_eq(hwpt.devices, 1);
+	ck_assert(tracks(tracking));
+	ck_assert_int_eq(vfmi_iommu_detach(tracking, DEVICE_FD, &pt_id), 0);
+	ck_assert_int_eq(vfm_iommu_hwpt(tracking, 0, &hwpt), 0);
+	ck_assert_uint_eq(hwpt.devices, 0);
+	ck_assert(!tracks(tracking));
+	vfm_iommu_close(tracking);
+	kernel.has_ioas = true;
+}
+END_TEST
+
+/* With the kernel's own page tables what is mapped is locked by the first device, each time. */
+START_TEST(after_the_last_the_next_locks_again)
+{
+	uint32_t pt_id = 0;
+
+	ck_assert_int_eq(map_at(0, 10 * PAGE), 0);
+	ck_assert_uint_eq(locked_by_the_next(iommu), 10 * PAGE);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(vfmi_iommu_attach(iommu, DEVICE_FD, 1, &pt_id), 0);
+	ck_assert_uint_eq(locked_by_the_next(iommu), 0);
+	ck_assert_int_eq(vfmi_iommu_detach(iommu, DEVICE_FD, &pt_id), 0);
+	ck_assert_uint_eq(locked_by_the_next(iommu), 10 * PAGE);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("iommu_hwpt");
@@ -146,6 +211,9 @@ int main(void)
 	tcase_add_test(tests, an_iommu_that_does_not_answer_is_not_done_without);
 	tcase_add_test(tests, what_cannot_be_attached_leaves_no_page_table);
 	tcase_add_test(tests, adopted_page_tables_are_used_and_left);
+	tcase_add_test(tests, a_device_without_id_is_tried);
+	tcase_add_test(tests, attached_twice_it_is_counted_once);
+	tcase_add_test(tests, after_the_last_the_next_locks_again);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -68,14 +68,27 @@ int vfmi_device_take_open(struct vfm_context *ctx, const struct vfm_open *from, 
 			  struct vfm_error *err)
 {
 	const char *flaw = NULL;
+	int r = vfmi_sized_in(open, sizeof(*open), from, OPEN_MIN);
 
-	if (vfmi_sized_in(open, sizeof(*open), from, OPEN_MIN) < 0)
+	if (r < 0)
 		flaw = "struct vfm_open of a size not known here";
 	else if (open->flags & ~(uint32_t)KNOWN_FLAGS)
 		flaw = "a flag not known here";
 	else if (open->flags & VFM_OPEN_GROUP && open->flags & VFM_OPEN_CDEV)
 		flaw = "through the group only and through the cdev only exclude each other";
-	return flaw ? VFMI_FAIL(ctx, err, EINVAL, NULL, "open", "%s", flaw) : 0;
+	return flaw ? VFMI_FAIL(ctx, err, r < 0 ? -r : EINVAL, NULL, "open", "%s", flaw) : 0;
+}
+
+/* Where KVM is told of the file: the kernel looks for its KVM when the device is bound, and only then. */
+static int tell_opened(struct vfm_device *dev, const struct vfm_open *how, struct vfm_error *err)
+{
+	int r = how->opened ? how->opened(how->user, dev->group ? vfmi_iommu_group_fd(dev->group) : dev->fd) : 0;
+
+	if (r == 0)
+		return 0;
+	r = r > 0 ? EIO : -r;
+	return VFMI_FAIL(dev->ctx, err, r, dev->name, "opened", "the caller, told of its file, says: %s",
+			 vfmi_errno_text(r));
 }
 
 int vfm_device_open_with(struct vfm_context *ctx, const struct vfm_open *open, struct vfm_device **ret_dev,
@@ -98,6 +111,8 @@ int vfm_device_open_with(struct vfm_context *ctx, const struct vfm_open *open, s
 	dev->has_token = how.flags & VFM_OPEN_TOKEN;
 	memcpy(dev->vf_token, how.vf_token, sizeof(dev->vf_token));
 	r = open_way(dev, &candidate, how.flags, ret_error);
+	if (r == 0)
+		r = tell_opened(dev, &how, ret_error);
 	if (r < 0)
 		vfm_device_close(dev);
 	else

@@ -158,8 +158,10 @@ static int map_address(struct vfm_iommu *iommu, struct vfm_device *dev, uint32_t
 
 static int take_map(struct vfm_device *dev, const struct vfm_map *from, struct vfm_map *map, struct vfm_error *err)
 {
-	if (vfmi_sized_in(map, sizeof(*map), from, VFMI_SIZE_TO(struct vfm_map, fd_offset)) < 0)
-		return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, MAP_STEP, "struct vfm_map of a size not known here");
+	int r = vfmi_sized_in(map, sizeof(*map), from, VFMI_SIZE_TO(struct vfm_map, fd_offset));
+
+	if (r < 0)
+		return VFMI_FAIL(dev->ctx, err, -r, dev->name, MAP_STEP, "struct vfm_map of a size not known here");
 	if (map->flags & VFM_MAP_FILE)
 		return VFMI_FAIL(dev->ctx, err, EINVAL, dev->name, MAP_STEP, "a region is no file (VFM_MAP_FILE)");
 	map->vaddr = NULL;

@@ -123,10 +123,13 @@ static int take_adopt(struct vfm_context *ctx, const struct vfm_adopt *from, str
 		      struct vfm_identity *identity, struct vfm_error *err)
 {
 	const char *flaw = NULL;
+	int r = vfmi_sized_in(adopt, sizeof(*adopt), from, VFMI_ADOPT_MIN);
 
-	if (vfmi_sized_in(adopt, sizeof(*adopt), from, VFMI_ADOPT_MIN) < 0)
-		flaw = "struct vfm_adopt of a size not known here";
-	else if (adopt->identity && vfmi_sized_in(identity, sizeof(*identity), adopt->identity, VFMI_IDENTITY_MIN) < 0)
+	if (r < 0)
+		return VFMI_FAIL(ctx, err, -r, NULL, "adopt", "struct vfm_adopt of a size not known here");
+	if (adopt->identity)
+		r = vfmi_sized_in(identity, sizeof(*identity), adopt->identity, VFMI_IDENTITY_MIN);
+	if (r < 0)
 		flaw = "struct vfm_identity of a size not known here";
 	else if (adopt->flags & ~(uint32_t)VFM_ADOPT_TRACKS || (adopt->flags && adopt->pt_id == 0))
 		flaw = "flags not known here, or of a page table that is not named";
@@ -135,7 +138,7 @@ static int take_adopt(struct vfm_context *ctx, const struct vfm_adopt *from, str
 	else if (adopt->name && strlen(adopt->name) >= sizeof(identity->name))
 		flaw = "the name is too long";
 	if (flaw)
-		return VFMI_FAIL(ctx, err, EINVAL, NULL, "adopt", "%s", flaw);
+		return VFMI_FAIL(ctx, err, r < 0 ? -r : EINVAL, NULL, "adopt", "%s", flaw);
 	/* Both are found out here, whatever the lender says. */
 	identity->flags &= ~(uint32_t)(VFM_IDENTITY_SIMULATED | VFM_IDENTITY_MIGRATION);
 	identity->driver[sizeof(identity->driver) - 1] = '\0';

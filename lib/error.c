@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Errors: puts the sentence together, hands it to the caller and keeps a copy of the newest in the context. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "internal.h"
+
+static const char unnamed[] = "an error without a name here";
 
 struct vfmi_error_slot {
 	pthread_mutex_t lock;
@@ -83,7 +86,7 @@ static void fill_step(struct vfm_error *error, const char *step)
 }
 
 /* What the failure left behind, "" when it concerns no device's state. */
-static const char *left_behind(const struct vfm_error *error, char *buf, size_t room)
+static void print_left_behind(const struct vfm_error *error, char *buf, size_t room)
 {
 	const char *advice = error->flags & VFM_ERROR_NEEDS_RESET ? ", only a reset helps" : "";
 
@@ -95,17 +98,27 @@ static const char *left_behind(const struct vfm_error *error, char *buf, size_t 
 		snprintf(buf, room, "; state of the device now unknown%s", advice);
 	else
 		buf[0] = '\0';
-	return buf;
 }
 
-/* The state left must not be what a long cause cuts off. */
+/* vfmi_errno_text() is a constant and cannot hold the number of what has no name. */
+static size_t print_number(const struct vfm_error *error, char *buf, size_t room)
+{
+	if (error->code <= 0 || vfmi_errno_text(error->code) != unnamed)
+		return 0;
+	return (size_t)snprintf(buf, room, " (errno %" PRId32 ")", error->code);
+}
+
+/* The number and the state left must not be what a long cause cuts off. */
 static void fill_message(struct vfm_error *error, const char *cause)
 {
-	char tail[96];
+	char tail[96] = "";
 	size_t room = sizeof(error->message);
-	size_t tail_length = strlen(left_behind(error, tail, sizeof(tail)));
+	size_t number_length = print_number(error, tail, sizeof(tail));
+	size_t tail_length;
 	size_t head = 0;
 
+	print_left_behind(error, tail + number_length, sizeof(tail) - number_length);
+	tail_length = strlen(tail);
 	if (error->device[0])
 		head += (size_t)snprintf(error->message + head, room - head, "%s: ", error->device);
 	if (error->step[0])
@@ -176,10 +189,12 @@ void vfmi_error_amend(struct vfm_context *ctx, struct vfm_error *error, uint32_t
 static const char *const errno_texts[] = {
 	TEXT(EPERM, "not permitted"),
 	TEXT(ENOENT, "not there"),
+	TEXT(ESRCH, "no such process"),
 	TEXT(EINTR, "interrupted"),
 	TEXT(EIO, "input or output failed"),
 	TEXT(ENXIO, "no such device or address"),
 	TEXT(E2BIG, "too big"),
+	TEXT(ENOEXEC, "of a format not known"),
 	TEXT(EBADF, "bad file descriptor"),
 	TEXT(EAGAIN, "try again"),
 	TEXT(ENOMEM, "out of memory"),
@@ -195,39 +210,55 @@ static const char *const errno_texts[] = {
 	TEXT(ENFILE, "too many open files in the system"),
 	TEXT(EMFILE, "too many open files"),
 	TEXT(ENOTTY, "the file does not know this request"),
+	TEXT(ETXTBSY, "being executed"),
 	TEXT(EFBIG, "file too large"),
 	TEXT(ENOSPC, "no space left"),
 	TEXT(ESPIPE, "cannot seek"),
 	TEXT(EROFS, "file system is read-only"),
+	TEXT(EMLINK, "too many links"),
 	TEXT(EPIPE, "nobody reads any more"),
+	TEXT(EDOM, "outside of what is defined"),
 	TEXT(ERANGE, "out of range"),
 	TEXT(EDEADLK, "would deadlock"),
 	TEXT(ENAMETOOLONG, "name too long"),
+	TEXT(ENOLCK, "no locks left"),
 	TEXT(ENOSYS, "not in this kernel"),
+	TEXT(ENOTEMPTY, "not empty"),
 	TEXT(ELOOP, "too many symbolic links"),
 	TEXT(ENOMSG, "no message"),
+	TEXT(EIDRM, "removed"),
 	TEXT(ENODATA, "no data"),
 	TEXT(ETIME, "timer expired"),
+	TEXT(ENOLINK, "link is down"),
+	TEXT(ECOMM, "sending failed"),
 	TEXT(EPROTO, "protocol broken"),
 	TEXT(EBADMSG, "damaged"),
 	TEXT(EOVERFLOW, "value too large"),
 	TEXT(EBADFD, "file descriptor of the wrong kind"),
+	TEXT(EILSEQ, "not what may stand there"),
+	TEXT(ERESTART, "to be started again"),
 	TEXT(EUSERS, "none left"),
 	TEXT(ENOTSOCK, "not a socket"),
 	TEXT(EDESTADDRREQ, "destination address required"),
 	TEXT(EMSGSIZE, "message too long"),
+	TEXT(EPROTOTYPE, "protocol of the wrong kind"),
+	TEXT(ENOPROTOOPT, "option not known"),
 	TEXT(EPROTONOSUPPORT, "protocol not supported"),
+	TEXT(ESOCKTNOSUPPORT, "kind of socket not supported"),
 	TEXT(EOPNOTSUPP, "not supported"),
+	TEXT(EPFNOSUPPORT, "protocol family not supported"),
 	TEXT(EAFNOSUPPORT, "address family not supported"),
 	TEXT(EADDRINUSE, "address in use"),
 	TEXT(EADDRNOTAVAIL, "address not available"),
 	TEXT(ENETDOWN, "network is down"),
 	TEXT(ENETUNREACH, "network unreachable"),
+	TEXT(ENETRESET, "connection lost by a reset of the network"),
 	TEXT(ECONNABORTED, "connection aborted"),
 	TEXT(ECONNRESET, "connection reset by peer"),
 	TEXT(ENOBUFS, "no buffer space"),
 	TEXT(EISCONN, "already connected"),
 	TEXT(ENOTCONN, "not connected"),
+	TEXT(ESHUTDOWN, "shut down"),
 	TEXT(ETIMEDOUT, "timed out"),
 	TEXT(ECONNREFUSED, "connection refused"),
 	TEXT(EHOSTDOWN, "host is down"),
@@ -235,11 +266,19 @@ static const char *const errno_texts[] = {
 	TEXT(EALREADY, "in progress already"),
 	TEXT(EINPROGRESS, "in progress"),
 	TEXT(ESTALE, "stale file handle"),
+	TEXT(EUCLEAN, "needs cleaning"),
 	TEXT(EREMOTEIO, "remote side failed"),
 	TEXT(EDQUOT, "disk quota exceeded"),
+	TEXT(ENOMEDIUM, "no medium"),
 	TEXT(ECANCELED, "canceled"),
+	TEXT(ENOKEY, "key not there"),
+	TEXT(EKEYEXPIRED, "key expired"),
+	TEXT(EKEYREVOKED, "key revoked"),
+	TEXT(EKEYREJECTED, "key rejected"),
 	TEXT(EOWNERDEAD, "owner died"),
 	TEXT(ENOTRECOVERABLE, "not recoverable"),
+	TEXT(ERFKILL, "switched off by RF-kill"),
+	TEXT(EHWPOISON, "memory is broken"),
 };
 
 const char *vfmi_errno_text(int code)
@@ -248,5 +287,5 @@ const char *vfmi_errno_text(int code)
 
 	if (code >= 0 && (size_t)code < VFMI_ARRAY_SIZE(errno_texts))
 		text = errno_texts[code];
-	return text ? text : "an error without a name here";
+	return text ? text : unnamed;
 }

@@ -79,7 +79,9 @@ int vfm_context_set_executor(struct vfm_context *ctx, const struct vfm_executor 
 	if (!ctx)
 		return -EINVAL;
 	r = vfmi_sized_in(&own, sizeof(own), executor ? executor : &vfmi_executor_pthread, EXECUTOR_MIN);
-	if (r < 0 || own.reserved || !own.run || !own.join)
+	if (r < 0)
+		return r;
+	if (own.reserved || !own.run || !own.join)
 		return -EINVAL;
 	ctx->executor = own;
 	return 0;

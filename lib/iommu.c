@@ -273,11 +273,10 @@ static int open_wanted(struct vfm_context *ctx, uint32_t backend, uint32_t flags
 static int take_options(struct vfm_context *ctx, const struct vfm_iommu_options *from,
 			struct vfm_iommu_options *options, struct vfm_error *err)
 {
-	if (!from)
-		return 0;
-	if (vfmi_sized_in(options, sizeof(*options), from, OPTIONS_MIN) < 0)
-		return VFMI_FAIL(ctx, err, EINVAL, NULL, OPEN_STEP,
-				 "struct vfm_iommu_options of a size not known here");
+	int r = from ? vfmi_sized_in(options, sizeof(*options), from, OPTIONS_MIN) : 0;
+
+	if (r < 0)
+		return VFMI_FAIL(ctx, err, -r, NULL, OPEN_STEP, "struct vfm_iommu_options of a size not known here");
 	if (options->backend >= VFMI_ARRAY_SIZE(names) || options->flags & ~(uint32_t)KNOWN_FLAGS || options->reserved)
 		return VFMI_FAIL(ctx, err, EINVAL, NULL, OPEN_STEP, "a back end or flag not known here");
 	/* A flag is a wish for what only an iommufd has. */

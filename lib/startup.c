@@ -47,22 +47,34 @@ static const struct vfm_cancel *cancel_of(const struct vfm_start *start)
 	return start->size >= VFMI_SIZE_TO(struct vfm_start, cancel) ? start->cancel : NULL;
 }
 
-static const char *find_flaw(struct vfm_iommu *iommu, struct vfm_start *starts, size_t count)
+static int check_size(struct vfm_start *starts, size_t index)
 {
+	const struct vfm_start *start = start_at(starts, index);
 	struct vfm_start taken;
 
+	if (start->size != starts->size || starts->size % _Alignof(struct vfm_start))
+		return -EINVAL;
+	return vfmi_sized_in(&taken, sizeof(taken), start, START_MIN);
+}
+
+static int check_args(struct vfm_context *ctx, struct vfm_iommu *iommu, struct vfm_start *starts, size_t count,
+		      struct vfm_error *err)
+{
+	const char *flaw = NULL;
+	int r = 0;
+
 	if (!iommu)
-		return "no address space";
-	if (!starts || count == 0 || count > MAX_STARTS)
-		return "1 to 1024 devices at once";
-	for (size_t i = 0; i < count; i++) {
-		if (start_at(starts, i)->size != starts->size || starts->size % _Alignof(struct vfm_start) ||
-		    vfmi_sized_in(&taken, sizeof(taken), start_at(starts, i), START_MIN) < 0)
-			return "struct vfm_start of a size not known here";
-		if (!taken.open)
-			return "a device without struct vfm_open";
+		flaw = "no address space";
+	else if (!starts || count == 0 || count > MAX_STARTS)
+		flaw = "1 to 1024 devices at once";
+	for (size_t i = 0; i < count && !flaw; i++) {
+		r = check_size(starts, i);
+		if (r < 0)
+			flaw = "struct vfm_start of a size not known here";
+		else if (!start_at(starts, i)->open)
+			flaw = "a device without struct vfm_open";
 	}
-	return NULL;
+	return flaw ? VFMI_FAIL(ctx, err, r < 0 ? -r : EINVAL, NULL, STEP, "%s", flaw) : 0;
 }
 
 static void give_back(const struct startup *s, struct vfm_start *starts)
@@ -274,12 +286,11 @@ int vfm_devices_start(struct vfm_context *ctx, struct vfm_iommu *iommu, struct v
 		      uint32_t threads, struct vfm_error *ret_error)
 {
 	struct startup s = { .ctx = ctx, .iommu = iommu, .count = count };
-	const char *flaw = find_flaw(iommu, starts, count);
 	size_t chains;
-	int r;
+	int r = check_args(ctx, iommu, starts, count, ret_error);
 
-	if (flaw)
-		return VFMI_FAIL(ctx, ret_error, EINVAL, NULL, STEP, "%s", flaw);
+	if (r < 0)
+		return r;
 	s.starts = calloc(count, sizeof(*s.starts));
 	if (!s.starts)
 		return VFMI_FAIL(ctx, ret_error, ENOMEM, NULL, STEP, "%s", vfmi_errno_text(ENOMEM));

@@ -121,7 +121,7 @@ struct vfm_executor {
  * @executor: copied; what its @user points at must outlive the context, or the next call of this
  *
  * Threads exist only inside vfm_save(), vfm_restore(), vfm_copy() (one each) and vfm_devices_start(), and are joined
- * before those return. Not thread-safe against running calls. Return: 0, -EINVAL. Since: 0.1
+ * before those return. Not thread-safe against running calls. Return: 0, -EINVAL, -E2BIG (struct). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_context_set_executor(struct vfm_context *ctx, const struct vfm_executor *executor);
 

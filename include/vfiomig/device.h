@@ -93,30 +93,52 @@ enum vfm_open_flag {
 	VFM_OPEN_TOKEN = 4, /* vf_token is given */
 };
 
+/*
+ * Called by vfm_device_open_with() and what uses it, with what was opened: the device's cdev, or the file of its IOMMU
+ * group. The device is bound after that, which is when its driver is given the KVM that the kernel was told of for this
+ * file (KVM_DEV_VFIO_FILE_ADD, before Linux 6.6 KVM_DEV_VFIO_GROUP_ADD). Each device calls it, one whose group was open
+ * already as well: KVM answers EEXIST for a file that it has, and that is no failure.
+ *
+ * @fd is borrowed for the call. KVM keeps the file open, and so the device bound or its group busy, until
+ * KVM_DEV_VFIO_FILE_DEL, which wants a descriptor of the same file: vfm_device_fd() or vfm_device_group_fd() until the
+ * device is closed, or a dup() of @fd, which is also there after a failure.
+ *
+ * Runs on the thread that opens, in vfm_devices_start() on any of its workers, for several devices at the same time. No
+ * lock is held: any call may be made, but for those that end the context or the address space.
+ *
+ * Return: 0; or -errno, which the opening call returns, step "opened": the device was closed again. Since: 0.1
+ */
+typedef int vfm_opened_fn(void *user, int fd);
+
 /**
  * struct vfm_open - how a device is to be opened
  * @name:     as for vfm_find()
  * @flags:    enum vfm_open_flag
  * @vf_token: UUID shared by the owners of an SR-IOV physical function and of its virtual ones, 16 bytes in the order of
  *            the text; used when the device is bound (group: Linux 5.7, cdev: VFIO_DEVICE_BIND_FLAG_TOKEN, Linux 6.17)
+ * @opened:   told of the file, with @user, before the device is bound; may be NULL
  */
 struct vfm_open {
 	uint32_t size;
 	uint32_t flags;
 	const char *name;
 	uint8_t vf_token[16];
+	vfm_opened_fn *opened;
+	void *user;
 };
 
 /**
  * vfm_device_open() - open the file of a device: its cdev, or its IOMMU group
  *
  * The kernel answers nothing but BIND until vfm_device_bind(); a VMM tells KVM of vfm_device_fd(), or of
- * vfm_device_group_fd(), in between. vfio-pci resets the device when it is bound and again at the last close. Devices
- * of one group opened on one context share its file, which the kernel opens once only.
+ * vfm_device_group_fd(), in between, or has itself called (vfm_opened_fn). vfio-pci resets the device when it is bound
+ * and again at the last close. Devices of one group opened on one context share its file, which the kernel opens once
+ * only.
  *
  * Return: 0, -ENODEV, -EOPNOTSUPP (neither cdev nor group; or the device is there without an IOMMU, "noiommu", which is
  * not used: nothing would keep its DMA inside what is mapped), -EACCES, -EBUSY, -EPERM (group not viable: the message
- * names the device of the group that a host driver has). Close with vfm_device_close(). Since: 0.1
+ * names the device of the group that a host driver has), -EINVAL, -E2BIG (struct vfm_open), or what its @opened gave.
+ * Close with vfm_device_close(). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_open(struct vfm_context *ctx, const char *name, struct vfm_device **ret_dev,
 					   struct vfm_error *ret_error);
@@ -183,8 +205,8 @@ VFM_API VFM_MUST_CHECK int vfm_device_attach_to(struct vfm_device *dev, struct v
 VFM_API VFM_MUST_CHECK int vfm_device_detach(struct vfm_device *dev, struct vfm_error *ret_error);
 
 /*
- * One-shot vfm_device_open_with(), through its cdev for an IOAS and its group for a container, _bind() and _attach();
- * on failure everything before is undone. Since: 0.1
+ * One-shot vfm_device_open(), through its cdev for an IOAS and its group for a container, _bind() and _attach(); on
+ * failure everything before is undone. With struct vfm_open: vfm_devices_start() of one device. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_open_attached(struct vfm_context *ctx, const char *name, struct vfm_iommu *iommu,
 						    struct vfm_device **ret_dev, struct vfm_error *ret_error);
@@ -223,7 +245,7 @@ struct vfm_adopt {
  *
  * Closing it closes the duplicates only: the device lives on with whoever else holds it, without the PASIDs that were
  * attached by this object.
- * Return: 0, -EBADF, -EINVAL (not a VFIO device file, or not bound yet). Since: 0.1
+ * Return: 0, -EBADF, -EINVAL (not a VFIO device file, or not bound yet; structs, flags), -E2BIG (structs). Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_device_adopt(struct vfm_context *ctx, const struct vfm_adopt *adopt,
 					    struct vfm_device **ret_dev, struct vfm_error *ret_error);
@@ -341,7 +363,11 @@ VFM_API VFM_MUST_CHECK int vfm_device_region_sparse(struct vfm_device *dev, uint
 						    size_t room, size_t *ret_count, struct vfm_error *ret_error);
 
 /**
- * vfm_device_region_read(), _write() - access a region through the device file, whole or not at all
+ * vfm_device_region_read(), _write() - access a region through the device file
+ *
+ * In calls of at most 1 MiB, one after the other, of which the kernel makes accesses to the device. What is not all
+ * inside the region, or not allowed, is refused before the first. After another failure part of it may have been done,
+ * in order of offsets: as many bytes as the message tells, or more.
  *
  * Return: 0, -EINVAL (outside the region, overflow), -EACCES (direction not allowed), -EIO (short), or errno. Since:
  * 0.1
@@ -641,9 +667,12 @@ struct vfm_start {
  *
  * The caller's thread works along; the others are those of the context's executor (vfm_context_set_executor()), all
  * joined before return. One that it refuses to start is done without. The log function (vfm_context_set_log()) is
- * called by all of them, at the same time. Blocking; on one context and address space any other call may run beside
- * it. Return: 0, -EINVAL (count, sizes, named twice), or the -errno of the first, in order of @starts, that failed:
- * those of vfm_device_open(), _bind() and _attach(), -ENOMEM, -ECANCELED (by a token). Since: 0.1
+ * called by all of them, at the same time; so is @opened of struct vfm_open, where a VMM tells KVM of the files.
+ * Blocking; on one context and address space any other call may run beside it.
+ *
+ * Return: 0, -EINVAL (count, sizes, named twice), -E2BIG (struct vfm_start), or the -errno of the first, in order of
+ * @starts, that failed: those of vfm_device_open_with(), _bind() and _attach(), -ENOMEM, -ECANCELED (by a token).
+ * Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_devices_start(struct vfm_context *ctx, struct vfm_iommu *iommu, struct vfm_start *starts,
 					     size_t count, uint32_t threads, struct vfm_error *ret_error);

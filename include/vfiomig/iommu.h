@@ -99,7 +99,7 @@ VFM_API VFM_MUST_CHECK int vfm_backend_from_name(const char *name, uint32_t *ret
  * devices are there and none has a file of its own; vfm_iommu_info.fallback tells why.
  *
  * Return: 0, -ENOENT or -ENODEV (kernel has none of the back ends asked for; the message says how to get one),
- * -EOPNOTSUPP (flag and back end do not go together), -EACCES, -EPERM, -EINVAL, or the kernel's own errno.
+ * -EOPNOTSUPP (flag and back end do not go together), -EACCES, -EPERM, -EINVAL, -E2BIG (struct), or the kernel's own.
  * Close with vfm_iommu_close(). Blocking: no. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_open(struct vfm_context *ctx, const struct vfm_iommu_options *options,
@@ -144,8 +144,8 @@ struct vfm_iommu_adopt {
 /**
  * vfm_iommu_adopt() - stand on an address space that somebody else made; looks up no path
  *
- * Return: 0, -EBADF, -EINVAL (no such descriptor, IOAS or kind of container), -EOPNOTSUPP (a container of another
- * version), -ENOMEM, or errno. Since: 0.1
+ * Return: 0, -EBADF, -EINVAL (no such descriptor, IOAS or kind of container), -E2BIG (struct), -EOPNOTSUPP (a container
+ * of another version), -ENOMEM, or errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_adopt(struct vfm_context *ctx, const struct vfm_iommu_adopt *adopt,
 					   struct vfm_iommu **ret_iommu, struct vfm_error *ret_error);
@@ -225,9 +225,10 @@ VFM_API VFM_MUST_CHECK int vfm_iommu_hwpt(struct vfm_iommu *iommu, uint32_t inde
  * does, inside the windows as they are then. EBUSY of the kernel, which is taking back what was there, is waited for a
  * tenth of a second, here and in vfm_iommu_unmap().
  *
- * Return: 0, -EINVAL (alignment, zero length, no access flag), -EAGAIN (container without a device), -EEXIST (overlaps
- * an area of ours or, from the kernel, of somebody else), -EOVERFLOW (wraps), -ENOSPC (no IOVA, or no entry left in a
- * container), -ENOMEM (memlock limit), -EFAULT, -EIO (the kernel placed it where it cannot be), or errno. Since: 0.1
+ * Return: 0, -EINVAL (alignment, zero length, no access flag), -E2BIG (struct), -EAGAIN (container without a device),
+ * -EEXIST (overlaps an area of ours or, from the kernel, of somebody else), -EOVERFLOW (wraps), -ENOSPC (no IOVA, or no
+ * entry left in a container), -ENOMEM (memlock limit), -EFAULT, -EIO (the kernel placed it where it cannot be), or
+ * errno. Since: 0.1
  */
 VFM_API VFM_MUST_CHECK int vfm_iommu_map(struct vfm_iommu *iommu, struct vfm_map *map, struct vfm_error *ret_error);
 

@@ -20,8 +20,9 @@ extern "C" {
  * @write: all @length bytes or failure; returns 0 or -errno. NULL: read only
  * @flush: what was written must reach the peer now; NULL: nothing to do
  *
- * Both ends present means duplex: a peer that answers. Calls come from one thread at a time for each direction, the
- * two directions from different threads.
+ * Both ends present means duplex: a peer that answers. While state moves a worker thread, in which all signals are
+ * blocked, calls @write of vfm_save(), or @read of vfm_restore(); before and after that the calling thread does, never
+ * both at the same time. All else is called by the calling thread, also while the worker is in the other direction.
  */
 struct vfm_io {
 	uint32_t size;

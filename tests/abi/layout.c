@@ -41,6 +41,14 @@ LIES_AT(vfm_bitmap_cursor, end, 24);
 LIES_AT(vfm_bitmap_cursor, join, 32);
 IS_LARGE(vfm_bitmap_cursor, 40);
 
+LIES_AT(vfm_open, size, 0);
+LIES_AT(vfm_open, flags, 4);
+LIES_AT(vfm_open, name, 8);
+LIES_AT(vfm_open, vf_token, 16);
+LIES_AT(vfm_open, opened, 32);
+LIES_AT(vfm_open, user, 40);
+IS_LARGE(vfm_open, 48);
+
 LIES_AT(vfm_start, size, 0);
 LIES_AT(vfm_start, ret_code, 4);
 LIES_AT(vfm_start, open, 8);

@@ -196,6 +196,24 @@ START_TEST(errno_texts_name_the_errno)
 }
 END_TEST
 
+/* 524 is the kernel's ENOTSUPP, which comes out of it and has no name here. */
+START_TEST(errno_without_a_name_tells_its_number)
+{
+	struct vfmi_where where = { "dev0", "step", 1, 2, VFM_STATE_STOP, VFM_ERROR_TRANSITION };
+	VFM_OPTS(vfm_error, error);
+	char cause[2000];
+
+	ck_assert_int_eq(VFMI_FAIL(ctx, &error, 524, "dev0", "step", "%s", vfmi_errno_text(524)), -524);
+	ck_assert_str_eq(error.message, "dev0: step: an error without a name here (errno 524)");
+	VFMI_FAIL(ctx, &error, EHWPOISON, "dev0", "step", "%s", vfmi_errno_text(EHWPOISON));
+	ck_assert_str_eq(error.message, "dev0: step: memory is broken (EHWPOISON)");
+	memset(cause, 'c', sizeof(cause) - 1);
+	cause[sizeof(cause) - 1] = '\0';
+	vfmi_fail(ctx, &error, INT32_MAX, &where, "%s", cause);
+	ck_assert_ptr_nonnull(strstr(error.message, "c (errno 2147483647); device now in STOP"));
+}
+END_TEST
+
 /* sized structs */
 
 struct grown { /* a struct as this library knows it: 16 bytes */
@@ -397,6 +415,7 @@ int main(void)
 	tcase_add_test(tests, amending_keeps_what_was_said);
 	tcase_add_test(tests, last_error_is_never_torn);
 	tcase_add_test(tests, errno_texts_name_the_errno);
+	tcase_add_test(tests, errno_without_a_name_tells_its_number);
 	tcase_add_test(tests, sized_in_takes_older_and_newer);
 	tcase_add_loop_test(tests, sized_in_bounds, 0, (int)VFMI_ARRAY_SIZE(sizes));
 	tcase_add_test(tests, sized_in_refuses_null);

@@ -126,7 +126,7 @@ int guest_create(struct guest *guest, void *ram, size_t bytes, bool ring)
 {
 	int r;
 
-	*guest = (struct guest){ .vm = -1, .vcpu = -1 };
+	*guest = (struct guest){ .vm = -1, .vcpu = -1, .devices = -1 };
 	guest->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (guest->kvm < 0)
 		return -errno;
@@ -141,6 +141,32 @@ int guest_create(struct guest *guest, void *ram, size_t bytes, bool ring)
 	return r == 0 && ring ? map_ring(guest) : r;
 }
 
+static int create_devices(struct guest *guest)
+{
+	struct kvm_create_device create = { .type = KVM_DEV_TYPE_VFIO };
+	int r = command(guest->vm, KVM_CREATE_DEVICE, &create);
+
+	if (r == 0)
+		guest->devices = (int)create.fd;
+	return r;
+}
+
+int guest_add_device(void *user, int fd)
+{
+	struct guest *guest = user;
+	int32_t file = fd;
+	struct kvm_device_attr add = {
+		.group = KVM_DEV_VFIO_GROUP, /* _FILE since Linux 6.6, and the same number */
+		.attr = KVM_DEV_VFIO_GROUP_ADD,
+		.addr = (uintptr_t)&file,
+	};
+	int r = guest->devices < 0 ? create_devices(guest) : 0;
+
+	if (r == 0)
+		r = command(guest->devices, KVM_SET_DEVICE_ATTR, &add);
+	return r == -EEXIST ? 0 : r;
+}
+
 void guest_destroy(struct guest *guest)
 {
 	if (guest->running)
@@ -152,6 +178,8 @@ void guest_destroy(struct guest *guest)
 	free(guest->ring.written);
 	if (guest->run)
 		munmap(guest->run, guest->run_bytes);
+	if (guest->devices >= 0)
+		close(guest->devices);
 	if (guest->vcpu >= 0)
 		close(guest->vcpu);
 	if (guest->vm >= 0)

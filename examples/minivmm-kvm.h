@@ -35,6 +35,7 @@ struct guest {
 	int kvm;
 	int vm;
 	int vcpu;
+	int devices; /* KVM's list of files of VFIO */
 	struct kvm_run *run;
 	size_t run_bytes;
 	struct guest_ring ring;
@@ -52,6 +53,12 @@ struct guest {
  */
 int guest_create(struct guest *guest, void *ram, size_t bytes, bool ring);
 void guest_destroy(struct guest *guest);
+
+/*
+ * A vfm_opened_fn, @user a guest: tell KVM of the file of a device, or of its group. For one at a time; KVM lets go of
+ * all when the guest is destroyed.
+ */
+int guest_add_device(void *user, int fd);
 
 /* The guest's program, and a vCPU at its first instruction. */
 void guest_load(uint8_t *ram);

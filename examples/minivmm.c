@@ -78,7 +78,7 @@ static int map_ram(struct vmm *vmm)
 }
 
 /* The device reaches all of RAM, at the guest's own addresses. */
-static int open_device(struct vmm *vmm, const char *name)
+static int open_space(struct vmm *vmm)
 {
 	VFM_OPTS(vfm_iommu_options, options);
 	int r;
@@ -86,10 +86,22 @@ static int open_device(struct vmm *vmm, const char *name)
 	options.flags = VFM_IOMMU_DIRTY_TRACKING;
 	options.backend = VFM_BACKEND_IOMMUFD;
 	r = vfm_iommu_open(vmm->ctx, &options, &vmm->iommu, &vmm->error);
-	if (r == 0)
-		r = map_ram(vmm);
-	if (r == 0)
-		r = vfm_device_open_attached(vmm->ctx, name, vmm->iommu, &vmm->dev, &vmm->error);
+	return r == 0 ? map_ram(vmm) : r;
+}
+
+/* There is a virtual machine by then: KVM is told of the device's file before the device is bound. */
+static int open_device(struct vmm *vmm, const char *name)
+{
+	VFM_OPTS(vfm_open, open);
+	VFM_OPTS(vfm_start, start);
+	int r;
+
+	open.name = name;
+	open.opened = guest_add_device;
+	open.user = &vmm->guest;
+	start.open = &open;
+	r = vfm_devices_start(vmm->ctx, vmm->iommu, &start, 1, 1, &vmm->error);
+	vmm->dev = start.ret_dev;
 	return r;
 }
 
@@ -99,9 +111,11 @@ static int build(struct vmm *vmm, const char *name, const char *socket, uint32_t
 	int r = vfm_context_new(&vmm->ctx);
 
 	if (r == 0)
-		r = open_device(vmm, name);
+		r = open_space(vmm);
 	if (r == 0)
 		r = fail(vmm, guest_create(&vmm->guest, vmm->ram, RAM_BYTES, ring), "virtual machine");
+	if (r == 0)
+		r = open_device(vmm, name);
 	how.flags = flags;
 	how.timeout_ms = 60000;
 	if (r == 0)
@@ -155,7 +169,8 @@ static int registers(struct vmm *vmm, char **texts, int count, bool poking)
 			r = vfm_device_region_write(vmm->dev, region, offset, &value, sizeof(value), &vmm->error);
 		} else {
 			r = vfm_device_region_read(vmm->dev, region, offset, &value, sizeof(value), &vmm->error);
-			printf("%s is %llu\n", texts[i], (unsigned long long)value);
+			if (r == 0)
+				printf("%s is %llu\n", texts[i], (unsigned long long)value);
 		}
 	}
 	return r;
@@ -409,7 +424,8 @@ static int destination(struct vmm *vmm, char **texts, int count)
 
 int main(int argc, char **argv)
 {
-	struct vmm vmm = { .guest = { .kvm = -1, .vm = -1, .vcpu = -1 }, .error.size = sizeof(vmm.error) };
+	struct vmm vmm = { .guest = { .kvm = -1, .vm = -1, .vcpu = -1, .devices = -1 },
+			   .error.size = sizeof(vmm.error) };
 	bool ring = argc > 1 && !strcmp(argv[1], "source-ring");
 	bool sending = ring || (argc > 1 && !strcmp(argv[1], "source"));
 	int r;

@@ -415,6 +415,9 @@ int holder_run(struct holder *holder, const struct cli_devices *devices, bool lo
 	    goes_on(holder, tell_ready(holder))) {
 		while (!is_over(holder))
 			wait_once(holder);
+		/* A borrower waits for no answer to its last word, which may have come with what ends the holding. */
+		if (holder->lent)
+			dispatch(holder);
 		tell_refused(holder);
 		tell_end(holder);
 	}

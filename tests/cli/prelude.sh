@@ -43,6 +43,38 @@ await()
 	return 1
 }
 
+# Until process PID catches SIGNAL, which a shell has ignored, if it is INT, for what it starts in the background
+catches()
+{
+	local i mask number
+	number=$(kill -l "$2")
+	for ((i = 0; i < 600; i++)); do
+		mask=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status")
+		((16#${mask:-0} >> (number - 1) & 1)) && return 0
+		sleep 0.1
+	done
+	echo "process $1 never caught $2" >&2
+	return 1
+}
+
+# Until process PID catches SIGNAL, and waits for something
+waits_with()
+{
+	catches "$1" "$2" && await "/proc/$1/status" "^State:.S"
+}
+
+# Until the state of DEVICE begins with TEXT: so much of a stream has been loaded, at least
+has_loaded()
+{
+	local i
+	for ((i = 0; i < 600; i++)); do
+		[ "$(vfm-contents "$1" 0 read ${#2})" = "$2" ] && return 0
+		sleep 0.1
+	done
+	echo "'$2' was never loaded into $1" >&2
+	return 1
+}
+
 # Members of the JSON document on standard input, one a line
 json()
 {

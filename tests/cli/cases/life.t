@@ -37,6 +37,14 @@ State: RUNNING
 $ vfiomigctl state scm:b.sock running-p2p --json | json state_before state
 "RUNNING"
 "RUNNING_P2P"
+# A loan that came back is told even when the signal that ends the holding came with it.
+$ hold c 0000:06:00.0; mkfifo slow; vfiomigctl -q save scm:c.sock --to slow & exec 7<slow; await c.log "lent to"; waits_with "$holder_c" TERM
+$ kill -STOP "$holder_c"; cat <&7 >/dev/null; wait $!; exec 7<&-; kill -TERM "$holder_c"; release c CONT
+[143]
+$ tail -3 c.log
+vfiomigctl: SIMULATED: process * gave the loan back (glob)
+vfiomigctl: SIMULATED: 0000:06:00.0 is RUNNING, it was RUNNING before the loan
+vfiomigctl: SIMULATED: holding ends, the last close resets 0000:06:00.0
 # The holders know all of it, and end by a signal, which resets their devices.
 $ release b; cat b.log
 vfiomigctl: SIMULATED: holding 0000:02:00.0, which is RUNNING

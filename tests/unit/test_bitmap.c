@@ -2,7 +2,10 @@
 /* The bitmap functions: what they refuse, what they promise to others who set bits, and the cases people get wrong. */
 #include <check.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "bitmap.h"
 #include "suite.h"
@@ -99,6 +102,85 @@ START_TEST(no_bit_is_lost_between_threads)
 		pthread_join(threads[i], NULL);
 	ck_assert_uint_eq(taken, SHARED_BITS);
 	ck_assert_uint_eq(vfm_bitmap_count(to, 0, SHARED_BITS), SHARED_BITS);
+}
+END_TEST
+
+/*
+ * A rival that comes between every load and its store: the word lies on a page that cannot be written, so that not the
+ * load but the store ends in the handler, which opens the page and sets bits. What is one step, or tries again, keeps
+ * them; what stores what it made of the word as it was writes over them.
+ */
+#define RIVAL_BITS (1ull << 41 | 1ull << 9)
+
+static struct {
+	uint64_t *word;
+	size_t page_bytes;
+	struct sigaction before;
+	volatile sig_atomic_t came;
+} rival;
+
+static void set_rival_bits(int number)
+{
+	(void)number;
+	if (mprotect(rival.word, rival.page_bytes, PROT_READ | PROT_WRITE) < 0)
+		_exit(EXIT_FAILURE);
+	*rival.word |= RIVAL_BITS;
+	rival.came++;
+}
+
+/* Only the first write is met: what faults after it, or elsewhere, ends the program as ever. */
+static uint64_t *word_with_rival(uint64_t bits)
+{
+	const struct sigaction action = { .sa_handler = set_rival_bits, .sa_flags = (int)SA_RESETHAND };
+
+	rival.came = 0;
+	rival.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	rival.word = mmap(NULL, rival.page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(rival.word, MAP_FAILED);
+	*rival.word = bits;
+	ck_assert_int_eq(mprotect(rival.word, rival.page_bytes, PROT_READ), 0);
+	ck_assert_int_eq(sigaction(SIGSEGV, &action, &rival.before), 0);
+	return rival.word;
+}
+
+/* Return: the word as it is after all. */
+static uint64_t word_after_rival(void)
+{
+	uint64_t bits = __atomic_load_n(rival.word, __ATOMIC_RELAXED);
+
+	ck_assert_int_eq(sigaction(SIGSEGV, &rival.before, NULL), 0);
+	ck_assert_int_eq(munmap(rival.word, rival.page_bytes), 0);
+	ck_assert_int_eq(rival.came, 1);
+	return bits;
+}
+
+START_TEST(bits_set_between_load_and_store_stay)
+{
+	const uint64_t source[2] = { 0xff << 3, 0xff0000 };
+
+	vfm_bitmap_set(word_with_rival(1), 16, 8, true);
+	ck_assert_uint_eq(word_after_rival(), 1 | 0xff0000 | RIVAL_BITS);
+	vfm_bitmap_merge(word_with_rival(1), 16, source, 3, 8, true);
+	ck_assert_uint_eq(word_after_rival(), 1 | 0xff0000 | RIVAL_BITS);
+	vfm_bitmap_merge(word_with_rival(1), 0, &source[1], 0, 64, true);
+	ck_assert_uint_eq(word_after_rival(), 1 | 0xff0000 | RIVAL_BITS);
+}
+END_TEST
+
+/* Those within the range are taken or stay, those beside it stay. */
+START_TEST(bits_set_between_load_and_clear_are_not_lost)
+{
+	static const struct {
+		uint64_t first, count;
+	} ranges[] = { { 0, 64 }, { 1, 16 }, { 32, 32 } };
+	const uint64_t first = ranges[_i].first, count = ranges[_i].count, before = 1ull << 63 | 0xff;
+	uint64_t taken = 0, after;
+
+	vfm_bitmap_take(word_with_rival(before), first, count, VFM_BITMAP_WORDS, &taken, first);
+	after = word_after_rival();
+	ck_assert_uint_eq(taken | after, before | RIVAL_BITS);
+	ck_assert_uint_eq(taken & after, 0);
+	ck_assert_uint_eq(vfm_bitmap_count(&taken, first, count), vfm_bitmap_count(&taken, 0, 64));
 }
 END_TEST
 
@@ -317,6 +399,8 @@ int main(void)
 	tcase_add_test(tests, bit_0_is_the_least_significant);
 	tcase_add_test(tests, a_log_of_bytes_is_taken_as_bytes);
 	tcase_add_loop_test(tests, no_bit_is_lost_between_threads, 0, SHARED_ROUNDS);
+	tcase_add_test(tests, bits_set_between_load_and_store_stay);
+	tcase_add_loop_test(tests, bits_set_between_load_and_clear_are_not_lost, 0, 3);
 	tcase_add_test(tests, a_shared_merge_writes_no_word_of_zeros);
 	tcase_add_test(tests, a_small_page_finds_its_large_one);
 	tcase_add_test(tests, a_large_page_dirties_its_small_ones_in_the_range);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fake_device.h"
+#include "stuck.h"
 #include "suite.h"
 
 #define PAGE vfmi_page_size(&vfmi_sys_libc)
@@ -321,7 +322,7 @@ static struct {
 	struct vfmi_sys_ops ops;
 	pthread_t thread;
 	bool started;
-	_Atomic bool done;
+	struct second_thread second;
 } rival;
 
 static void *write_command(void *user)
@@ -329,8 +330,9 @@ static void *write_command(void *user)
 	const uint8_t command[2] = { 0x03, 0x04 };
 
 	(void)user;
+	atomic_store(&rival.second.tid, gettid());
 	ck_assert_int_eq(vfm_device_region_write(dev, VFM_REGION_CONFIG, 4, command, sizeof(command), NULL), 0);
-	rival.done = true;
+	atomic_store(&rival.second.done, true);
 	return NULL;
 }
 
@@ -341,8 +343,7 @@ static ssize_t pread_beside_rival(struct vfmi_sys *sys, int fd, void *to, size_t
 	if (!rival.started) {
 		rival.started = true;
 		ck_assert_int_eq(pthread_create(&rival.thread, NULL, write_command, NULL), 0);
-		for (int i = 0; i < 50 && !rival.done; i++)
-			usleep(1000);
+		(void)ends_unhindered(&rival.second);
 	}
 	return n;
 }

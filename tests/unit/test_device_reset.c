@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* Hot reset: what it reaches, whose that is, what it leaves; through iommufd and through groups. */
 #include <pthread.h>
-#include <time.h>
 
 #include "internal.h"
 #include "machine_fixture.h"
+#include "stuck.h"
 
 #define PAIR_A "0000:05:00.0"
 #define PAIR_B "0000:05:00.1"
@@ -186,27 +186,26 @@ END_TEST
 static struct vfmi_sys_ops sleepy;
 static const struct vfmi_sys_ops *awake;
 static pthread_t closer;
-static bool closing, closed;
+static struct second_thread second;
+static bool closing;
 
 static void *close_second(void *unused)
 {
 	(void)unused;
+	atomic_store(&second.tid, gettid());
 	vfm_device_close(m.dev[1]);
-	__atomic_store_n(&closed, true, __ATOMIC_RELEASE);
+	atomic_store(&second.done, true);
 	return NULL;
 }
 
 static void sleep_and_close(struct vfmi_sys *sys, uint64_t ns)
 {
-	const struct timespec some = { .tv_nsec = 20000000 };
-
 	awake->sleep_ns(sys, ns);
 	if (closing)
 		return;
 	closing = true;
 	ck_assert_int_eq(pthread_create(&closer, NULL, close_second, NULL), 0);
-	nanosleep(&some, NULL);
-	ck_assert(!__atomic_load_n(&closed, __ATOMIC_ACQUIRE));
+	ck_assert(!ends_unhindered(&second));
 }
 
 /* Who closes a device knows nothing of the reset that holds it. */
@@ -225,7 +224,7 @@ START_TEST(unnamed_devices_are_not_closed_meanwhile)
 	ck_assert_msg(vfm_device_hot_reset(a, NULL, 0, &err) == 0, "%s", err.message);
 	ck_assert(closing);
 	ck_assert_int_eq(pthread_join(closer, NULL), 0);
-	ck_assert(closed);
+	ck_assert(second.done);
 	m.ctx->sys->ops = awake;
 	m.dev[1] = NULL;
 }

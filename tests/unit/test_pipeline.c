@@ -8,17 +8,19 @@
 #include <unistd.h>
 
 #include "pipeline.h"
+#include "stuck.h"
 #include "suite.h"
 
 static struct vfm_context *context;
 
 struct peer {
-	uint64_t count;	   /* slots a worker handles before it stops by itself */
-	uint64_t seen;	   /* slots it handled */
-	uint64_t disorder; /* of these, out of order */
-	int result;	   /* what it then returns */
-	int last;	   /* what the pipeline told it in the end */
-	atomic_bool held;  /* it waits while this is set */
+	uint64_t count;	       /* slots a worker handles before it stops by itself */
+	_Atomic uint64_t seen; /* slots it handled */
+	uint64_t disorder;     /* of these, out of order */
+	int result;	       /* what it then returns */
+	int last;	       /* what the pipeline told it in the end */
+	atomic_bool held;      /* it waits while this is set */
+	atomic_int tid;	       /* of a producer */
 	sigset_t mask;
 };
 
@@ -51,6 +53,7 @@ static int produce(void *user, struct vfmi_pipeline *p)
 	struct peer *peer = user;
 	struct vfmi_slot *slot;
 
+	atomic_store(&peer->tid, gettid());
 	hold(peer);
 	while (peer->seen < peer->count) {
 		peer->last = vfmi_pipeline_empty(p, &slot);
@@ -161,8 +164,9 @@ START_TEST(producer_runs_ahead_by_the_ring_only)
 	atomic_init(&peer.held, false);
 	ck_assert_int_eq(vfmi_pipeline_produce(context, produce, &peer, &p), 0);
 	ck_assert_int_eq(vfmi_pipeline_full(p, &slot), 0);
-	usleep(20000);
-	/* the worker is waiting for a slot now, and comes out of it */
+	/* the ring filled, the worker waits for a slot, and comes out of it */
+	while (atomic_load(&peer.seen) < VFMI_PIPELINE_SLOTS || !is_asleep(atomic_load(&peer.tid)))
+		usleep(1000);
 	vfmi_pipeline_fail(p, -ECANCELED);
 	ck_assert_int_eq(vfmi_pipeline_join(p), -ECANCELED);
 	ck_assert_uint_eq(peer.seen, VFMI_PIPELINE_SLOTS);

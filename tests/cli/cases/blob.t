@@ -13,9 +13,9 @@ $ json error.code error.step error.retryable <late.json; tail -1 late.err
 "blob"
 true
 vfiomigctl: SIMULATED: nothing was lost, the same command may succeed later
-$ vfiomigctl -v save scm:a.sock --to never.vfm --blob pipe 2>signal.err & save=$!; sleep 0.5; kill -TERM $save; wait $save
+$ vfiomigctl -v save scm:a.sock --to never.vfm --blob pipe 2>signal.err & save=$!; waits_with $save TERM; kill -TERM $save; wait $save
 [143]
-$ exec 8<>pipe; echo half >&8; vfiomigctl -q save scm:a.sock --to never.vfm --blob pipe 2>signal.err & save=$!; sleep 0.5; kill -INT $save; wait $save
+$ exec 8<>pipe; echo half >&8; vfiomigctl -q save scm:a.sock --to never.vfm --blob pipe 2>signal.err & save=$!; waits_with $save INT; kill -INT $save; wait $save
 [130]
 $ exec 8>&-; test ! -e never.vfm; vfiomigctl -q state scm:a.sock | tail -1
 State: RUNNING

@@ -87,7 +87,7 @@ $ vfiomigctl -q dirty 03:00.0
 $ hold two 0000:04:00.0
 $ vfiomigctl dirty --rounds 1 --interval 0 --area 0x100000,1m scm:one.sock scm:two.sock | tail -1
 0000:04:00.0 was in STOP for the final round, *, and is RUNNING again (glob)
-$ cp two.log before; vfiomigctl dirty --interval 1h --area 0,4k scm:two.sock --json >out & until [ "$(grep -c 'lent to' two.log)" -gt "$(grep -c 'lent to' before)" ]; do sleep 0.1; done; sleep 1; kill -INT $!; wait $!
+$ cp two.log before; vfiomigctl dirty --interval 1h --area 0,4k scm:two.sock --json >out & until [ "$(grep -c 'lent to' two.log)" -gt "$(grep -c 'lent to' before)" ]; do sleep 0.1; done; waits_with $! INT; sleep 1; kill -INT $!; wait $!
 ! vfiomigctl: SIMULATED: ended by a signal after 0 of 5 rounds
 [130]
 $ json exit_code error.errno_name <out

@@ -38,7 +38,7 @@ $ vfiomigctl -q --sim="$OTHER" state scm:there.sock | tail -1
 State: STOP
 $ kill -- "-$(sed -n 's/.*goes on as process group //p' save.err)"
 $ vfiomigctl state scm:a.sock RUNNING >/dev/null
-$ vfiomigctl --timeout 300ms save scm:a.sock --to 'exec:vfiomigctl -q --sim=$OTHER restore 0000:0a:00.0 --from - --duplex --json-file=there.json --hold' --json-file=here.json 2>save.err
+$ vfiomigctl --timeout 2s save scm:a.sock --to 'exec:vfiomigctl -q --sim=$OTHER restore 0000:0a:00.0 --from - --duplex --json-file=there.json --hold' --json-file=here.json 2>save.err
 $ json exec.status transfer.commit <here.json; kill -- "-$(json exec.pid <here.json)"
 null
 "done"
@@ -55,7 +55,7 @@ $ hold m 0000:03:00.0
 $ vfiomigctl -q save scm:a.sock --to 'exec:vfiomigctl -q restore scm:m.sock --from - --duplex --json-file=there.json' 2>save.err
 [3]
 $ vfiomigctl -q --timeout 2s verify 'exec:exec unkillable.py tracer1' 2>traced1.err & traced1=$!
-$ vfiomigctl -q --timeout 300ms save scm:m.sock --to 'exec:trap "" TERM; while :; do sleep 1; done' 2>deaf.err & deaf=$!
+$ vfiomigctl -q --timeout 2s save scm:m.sock --to 'exec:trap "" TERM; while :; do sleep 1; done' 2>deaf.err & deaf=$!
 $ vfiomigctl -q save scm:a.sock --to 'exec:echo up >&2; sleep 1000; echo never' 2>term.err & await term.err up; kill -TERM $!; wait $!
 [143]
 $ wait $deaf; echo $?; tail -qn 1 term.err deaf.err; vfiomigctl -q state scm:a.sock | tail -1

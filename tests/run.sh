@@ -493,8 +493,8 @@ check_minima() {
 	done <"$minima"
 }
 
-# All that passed; a twentieth less of unit tests, some of which are of instructions that not every processor has, and of
-# what the headers of a kernel define. Of stages that were left out the old numbers stay.
+# All that passed; a twentieth less of unit tests, some of which are of instructions that not every processor has, and
+# of what the headers of a kernel define. Of stages that were left out the old numbers stay.
 update_counts() {
 	touch "$minima"
 	{

@@ -142,6 +142,17 @@ static void add_without(struct list *list, struct vfm_iova_range window, const s
 	list_add(list, window.first, window.last);
 }
 
+size_t vfmi_ranges_exclude(const struct vfm_iova_range *windows, size_t window_count,
+			   const struct vfm_iova_range *holes, size_t hole_count, struct vfm_iova_range *ret)
+{
+	struct list list = { .ranges = ret, .room = window_count + hole_count };
+	size_t next = 0;
+
+	for (size_t i = 0; i < window_count; i++)
+		add_without(&list, windows[i], holes, hole_count, &next);
+	return list.count;
+}
+
 int vfm_iova_exclude(const struct vfm_iova_range *windows, size_t window_count, const struct vfm_iova_range *holes,
 		     size_t hole_count, struct vfm_iova_range *ret, size_t room, size_t *ret_count)
 {

@@ -15,4 +15,11 @@ size_t vfmi_ranges_at_or_above(const struct vfm_iova_range *ranges, size_t count
 size_t vfmi_ranges_join(struct vfm_iova_range *ranges, size_t count);
 size_t vfmi_ranges_align(struct vfm_iova_range *ranges, size_t count, uint64_t alignment);
 
+/*
+ * vfm_iova_exclude() of sorted @windows and of @holes that begin in order, in one walk over both: neither is looked
+ * over first. @ret has room for as many as there are of both. Return: how many are left.
+ */
+size_t vfmi_ranges_exclude(const struct vfm_iova_range *windows, size_t window_count,
+			   const struct vfm_iova_range *holes, size_t hole_count, struct vfm_iova_range *ret);
+
 #endif

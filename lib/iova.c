@@ -72,7 +72,6 @@ static int plan_make(const struct vfm_iova_range *windows, size_t count, uint64_
 	size_t room = count + reserved->count;
 	struct plan plan = { .window_count = count, .alignment = alignment };
 	struct vfm_iova_range *joined = calloc(count + 1, sizeof(*joined));
-	int r = -ENOMEM;
 
 	plan.windows = calloc(count + 1, sizeof(*plan.windows));
 	plan.usable = calloc(room + 1, sizeof(*plan.usable));
@@ -82,10 +81,8 @@ static int plan_make(const struct vfm_iova_range *windows, size_t count, uint64_
 		memcpy(plan.windows, windows, count * sizeof(*windows));
 		memcpy(joined, windows, count * sizeof(*windows));
 	}
-	r = vfm_iova_exclude(joined, vfmi_ranges_join(joined, count), reserved->ranges, reserved->count, plan.usable,
-			     room, &plan.usable_count);
-	if (r < 0)
-		goto out_free;
+	plan.usable_count = vfmi_ranges_exclude(joined, vfmi_ranges_join(joined, count), reserved->ranges,
+						reserved->count, plan.usable);
 	plan.usable_count = vfmi_ranges_align(plan.usable, plan.usable_count, alignment);
 	*ret = plan;
 	free(joined);
@@ -94,7 +91,7 @@ static int plan_make(const struct vfm_iova_range *windows, size_t count, uint64_
 out_free:
 	free(joined);
 	plan_free(&plan);
-	return r;
+	return -ENOMEM;
 }
 
 static bool plan_holds(const struct plan *plan, uint64_t first, uint64_t last)

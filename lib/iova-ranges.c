@@ -142,14 +142,21 @@ static void add_without(struct list *list, struct vfm_iova_range window, const s
 	list_add(list, window.first, window.last);
 }
 
+static void add_all_without(struct list *list, const struct vfm_iova_range *windows, size_t window_count,
+			    const struct vfm_iova_range *holes, size_t hole_count, bool in_order)
+{
+	size_t next = 0;
+
+	for (size_t i = 0; i < window_count; i++)
+		add_without(list, windows[i], holes, hole_count, in_order ? &next : NULL);
+}
+
 size_t vfmi_ranges_exclude(const struct vfm_iova_range *windows, size_t window_count,
 			   const struct vfm_iova_range *holes, size_t hole_count, struct vfm_iova_range *ret)
 {
 	struct list list = { .ranges = ret, .room = window_count + hole_count };
-	size_t next = 0;
 
-	for (size_t i = 0; i < window_count; i++)
-		add_without(&list, windows[i], holes, hole_count, &next);
+	add_all_without(&list, windows, window_count, holes, hole_count, true);
 	return list.count;
 }
 
@@ -157,15 +164,12 @@ int vfm_iova_exclude(const struct vfm_iova_range *windows, size_t window_count, 
 		     size_t hole_count, struct vfm_iova_range *ret, size_t room, size_t *ret_count)
 {
 	struct list list = { .ranges = ret, .room = room };
-	const bool sorted = begin_in_order(holes, hole_count);
-	size_t next = 0;
 
 	if (!vfmi_ranges_sorted(windows, window_count))
 		return -EINVAL;
 	for (size_t i = 0; i < hole_count; i++)
 		if (holes[i].first > holes[i].last)
 			return -EINVAL;
-	for (size_t i = 0; i < window_count; i++)
-		add_without(&list, windows[i], holes, hole_count, sorted ? &next : NULL);
+	add_all_without(&list, windows, window_count, holes, hole_count, begin_in_order(holes, hole_count));
 	return list_end(&list, ret_count);
 }

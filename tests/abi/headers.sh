@@ -9,23 +9,8 @@ set -eu
 include=$1
 cc=$2
 cxx=$3
-number=0
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-check() {
-	title=$1
-	shift
-	number=$((number + 1))
-	if "$@" >"$work/out" 2>&1; then
-		echo "ok $number - $title"
-	else
-		echo "not ok $number - $title"
-		sed 's/^/# /' "$work/out"
-		failures=$((failures + 1))
-	fi
-}
+# shellcheck source=tests/abi/tap.sh
+. "$(dirname "$0")/tap.sh"
 
 # what else than 0 and 1 a bool holds is undefined, and what it shares its word with is padding
 no_bool() {

@@ -10,23 +10,8 @@ core=$1
 node=$2
 program=$3
 shift 3
-number=0
-failures=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-check() {
-	title=$1
-	shift
-	number=$((number + 1))
-	if "$@" >"$work/out" 2>&1; then
-		echo "ok $number - $title"
-	else
-		echo "not ok $number - $title"
-		sed 's/^/# /' "$work/out"
-		failures=$((failures + 1))
-	fi
-}
+# shellcheck source=tests/abi/tap.sh
+. "$(dirname "$0")/tap.sh"
 
 needs_node() {
 	readelf -VW "$1" | grep "Name: $node "
